@@ -1,0 +1,72 @@
+# The commands of the project. `make` alone lists them. Each does its own set-up, shows progress, and can be run again.
+# Logic lives in Python; this file only names what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Slow builds stay here, outside the clone, keyed by version.
+export HEADFRAME_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headframe
+export UV_PYTHON_DOWNLOADS := never
+UV := $(HEADFRAME_CACHE)/uv/bin/uv
+VENV := .venv/.synced
+RUN := .venv/bin/
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(UV): lab/setup/uv.sh
+	@bash lab/setup/uv.sh "$@"
+
+$(VENV): $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen && touch $@
+
+.PHONY: venv
+venv: $(VENV) ## the virtual environment, exactly as locked
+
+.PHONY: prerequisites
+prerequisites: ## Debian packages that the lab and the tests need (as root), or what is missing
+	@bash lab/setup/prerequisites.sh
+
+.PHONY: check
+check: $(VENV) ## static checks and the unit tier, under a minute
+	@bash lab/setup/timed.sh "format" $(RUN)ruff format --check --quiet .
+	@bash lab/setup/timed.sh "lint" $(RUN)ruff check --quiet .
+	@bash lab/setup/timed.sh "types" $(RUN)mypy
+	@bash lab/setup/timed.sh "imports" $(RUN)lint-imports
+	@bash lab/setup/timed.sh "unit tests" $(RUN)pytest -q -n 2 --durations=0 --durations-min=2 tests/unit
+
+.PHONY: test
+test: prerequisites $(VENV) ## every test: unit, service, host and e2e tiers, with coverage
+	@rm -f .coverage .coverage.*
+	@$(RUN)pytest -q -n 2 --dist loadfile --cov tests/unit
+	@$(RUN)pytest -q --cov --cov-append --durations=15 $(wildcard tests/service tests/host tests/e2e)
+	@$(RUN)coverage combine --quiet 2>/dev/null || true
+	@$(RUN)python -m tests.support.coverage_gate
+
+.PHONY: test-local
+test-local: $(VENV) ## the tests that need no root: unit and service tiers
+	@$(RUN)pytest -q tests/unit tests/service
+
+.PHONY: lint-local
+lint-local: $(VENV) ## static checks only
+	@$(RUN)ruff format --check . && $(RUN)ruff check . && $(RUN)mypy && $(RUN)lint-imports
+
+.PHONY: reformat
+reformat: $(VENV) ## format the code and fix what can be fixed
+	@$(RUN)ruff format . && $(RUN)ruff check --fix .
+
+.PHONY: bench
+bench: $(VENV) ## benchmarks, or one room's: make bench ROOM=api
+	@for room in $(or $(ROOM),$(notdir $(patsubst %/__main__.py,%,$(wildcard tests/bench/*/__main__.py)))); do \
+		echo "== bench $$room"; $(RUN)python -m tests.bench.$$room; done
+
+.PHONY: list-packages
+list-packages: ## the packages of this repository
+	@printf '%s\n' agent app graval infra policies tracker
+
+.PHONY: ci
+ci: ## what the continuous integration runs
+	@bash .ci/run

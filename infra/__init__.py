@@ -1,0 +1,1 @@
+"""The Pulumi program, its provider, the host runner and the operator CLI."""

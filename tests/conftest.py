@@ -1,0 +1,51 @@
+"""Fixtures for every tier: a real PostgreSQL and a real Redis, one server a run, one clean database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from lab.services.postgres import EmbeddedPostgres, temporary_folder
+from lab.services.redis import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL server. Tests that stop it start their own instead."""
+    folder = temporary_folder()
+    try:
+        with EmbeddedPostgres(folder / "data") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """SQLAlchemy URL (asyncpg) of an empty database that is this test's alone."""
+    name = f"t{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """A running Redis server. Tests that stop it start their own instead."""
+    folder: Path = tmp_path_factory.mktemp("redis")
+    with EmbeddedRedis(folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(redis_server: EmbeddedRedis) -> AsyncIterator[Redis]:
+    """A client of an empty Redis."""
+    async with asyncio.timeout(30), Redis.from_url(redis_server.url) as client:
+        await client.flushall()
+        yield client

@@ -1,0 +1,4 @@
+"""Subnet competition over time: snapshots, analysis, cost, report.
+
+Imports of app only app.protocol.
+"""
