@@ -1,4 +1,4 @@
-"""Fixtures for every tier: a real PostgreSQL and a real Redis, one server a run, one clean database a test."""
+"""Fixtures for every tier: a real PostgreSQL, Redis and Kubernetes API server, one of each a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.postgres import EmbeddedPostgres, temporary_folder
 from lab.services.redis import EmbeddedRedis
 
@@ -49,3 +50,10 @@ async def redis(redis_server: EmbeddedRedis) -> AsyncIterator[Redis]:
     async with asyncio.timeout(30), Redis.from_url(redis_server.url) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApiServer]:
+    """A ready Kubernetes API server without nodes. Shared: take a namespace of your own. For outages start another."""
+    with LocalApiServer(tmp_path_factory.mktemp("kubernetes")) as server:
+        yield server
