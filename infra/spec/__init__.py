@@ -1,0 +1,74 @@
+"""What a machine of the fleet is, in plain models: shared by the program, the provider and the host runner.
+
+Nothing here does I/O, and nothing here imports pulumi or pyinfra.
+"""
+
+from infra.spec.access import UserSpec
+from infra.spec.base import BaseSpec, FileSpec, ServiceSpec, TimeSpec
+from infra.spec.events import (
+    Connected,
+    ErrorEvent,
+    ErrorKind,
+    Event,
+    ExitCode,
+    FactsEvent,
+    Hello,
+    LogEvent,
+    LogLevel,
+    OperationEvent,
+    OperationState,
+    PlanEvent,
+    ResultEvent,
+    Verb,
+    parse_event,
+)
+from infra.spec.facts import GpuFacts, HostFacts
+from infra.spec.gpu import NvidiaSpec
+from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, OnDelete
+from infra.spec.k3s import BinarySource, ImageArchive, K3sSpec, Registry, RegistryCredential
+from infra.spec.network import FirewallSpec, KernelSpec
+from infra.spec.plan import Drift, Plan, PlannedOperation
+from infra.spec.storage import BindMount
+
+__all__ = [
+    "BaseSpec",
+    "BinarySource",
+    "BindMount",
+    "Connected",
+    "Drift",
+    "ErrorEvent",
+    "ErrorKind",
+    "Event",
+    "ExitCode",
+    "FactsEvent",
+    "FileSpec",
+    "FirewallSpec",
+    "GpuFacts",
+    "Hello",
+    "HostDeclaration",
+    "HostFacts",
+    "HostKind",
+    "HostRole",
+    "HostSpec",
+    "HostState",
+    "ImageArchive",
+    "K3sSpec",
+    "KernelSpec",
+    "LogEvent",
+    "LogLevel",
+    "NvidiaSpec",
+    "OnDelete",
+    "OperationEvent",
+    "OperationState",
+    "Plan",
+    "PlanEvent",
+    "PlannedOperation",
+    "Registry",
+    "RegistryCredential",
+    "ResultEvent",
+    "ServiceSpec",
+    "TimeSpec",
+    "UserSpec",
+    "Verb",
+    "parse_event",
+]
