@@ -53,7 +53,8 @@ class Monitor(mocks.MockMonitor):
         """Called in a worker thread, for which the SDK opens an event loop that it never closes."""
         self.requests[request.name] = request
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        self.loops.append(asyncio.get_event_loop())
+        if request.type == TYPE:
+            self.loops.append(asyncio.get_event_loop())
         return answer
 
 
