@@ -1,0 +1,1 @@
+"""Programs that the lab builds or downloads once and keeps outside the clone."""
