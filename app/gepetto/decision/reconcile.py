@@ -1,0 +1,165 @@
+"""Differences between rows, clusters and validators as intents with evidence (spec: gepetto 16, 24.1; rules 27.12-14).
+
+Absence of evidence never deletes: an absence must be seen in several complete, fresh readings that are younger than the
+thing itself, and even then the executor asks the live source before it acts. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.gepetto.decision.configuration import Configuration, SafetyConfiguration
+from app.gepetto.decision.intents import (
+    DrainServer,
+    Evidence,
+    ForgetInstance,
+    Intent,
+    RecordInstance,
+    RemoveOrphan,
+    Terminate,
+)
+from app.gepetto.decision.memory import Memory, Sighting
+from app.gepetto.world.snapshot import Snapshot, SourceName, cluster_source
+from app.gepetto.world.views import DeploymentState, DeploymentView, InstanceView, OrderKind, PodView, Source
+
+_ORDER_EVIDENCE = {
+    OrderKind.INSTANCE_DELETED: Evidence.VALIDATOR_ENDED,
+    OrderKind.JOB_ENDED: Evidence.JOB_ENDED,
+    OrderKind.ROLLING_UPDATE: Evidence.ROLLING_UPDATE,
+    OrderKind.PURGE: Evidence.OPERATOR,
+}
+
+
+@dataclass
+class _Pass:
+    """One pass over one snapshot; collects intents and the sightings to remember."""
+
+    snapshot: Snapshot
+    safety: SafetyConfiguration
+    before: Memory
+    intents: list[Intent] = field(default_factory=list)
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+
+    def is_seen_enough(self, key: str, *readings: Source) -> bool:
+        """Count one more sighting if the readings are new; True once there are enough of them."""
+        if any(not reading.is_fresh(self.snapshot.now, self.safety.fresh_seconds) for reading in readings):
+            if key in self.before.sightings:
+                self.sightings[key] = self.before.sightings[key]
+            return False
+        reading_at = min(reading.completed_at or 0.0 for reading in readings)
+        known = self.before.sightings.get(key)
+        if known is None:
+            self.sightings[key] = Sighting(1, reading_at)
+        elif reading_at > known.reading_at:
+            self.sightings[key] = Sighting(known.count + 1, reading_at)
+        else:
+            self.sightings[key] = known
+        return self.sightings[key].count >= self.safety.sightings
+
+
+def reconcile(
+    snapshot: Snapshot, configuration: Configuration, memory: Memory
+) -> tuple[list[Intent], dict[str, Sighting]]:
+    """Intents that repair differences, and the sightings for the next pass."""
+    state = _Pass(snapshot, configuration.safety, memory)
+    orders = {order.subject_id: order.kind for order in snapshot.orders}
+    pods = {pod.deployment_id: pod for pod in snapshot.pods}
+    by_id = {instance.id: instance for instance in snapshot.instances}
+    by_config = {instance.config_id: instance for instance in snapshot.instances if instance.config_id}
+    names = {server.id: server.name for server in snapshot.servers}
+    for row in snapshot.deployments:
+        if row.state is DeploymentState.DRAINING:
+            continue
+        instance = by_id.get(row.instance_id or "") or by_config.get(row.config_id or "")
+        if instance is not None:
+            _record(state, row, instance)
+        ending = _ordered_end(row, orders) or _observed_end(state, row, pods.get(row.id), configuration)
+        ending = ending or _absent_pod(state, row, pods, names) or _absent_instance(state, row, instance)
+        if ending is not None:
+            state.intents.append(ending)
+    for order in snapshot.orders:
+        if order.kind is OrderKind.SERVER_DELETED and order.subject_id in names:
+            state.intents.append(DrainServer(order.subject_id))
+    _orphans(state, by_config, names)
+    return state.intents, state.sightings
+
+
+def _record(state: _Pass, row: DeploymentView, instance: InstanceView) -> None:
+    verified = instance.verified_at is not None
+    news = row.instance_id != instance.id or row.active != instance.active or (verified and row.verified_at is None)
+    if news:
+        state.intents.append(RecordInstance(row.id, instance.id, instance.active, verified))
+
+
+def _ordered_end(row: DeploymentView, orders: dict[str, OrderKind]) -> Terminate | None:
+    for subject in (row.id, row.instance_id, row.config_id, row.job_id):
+        kind = orders.get(subject or "")
+        if kind is None or kind is OrderKind.SERVER_DELETED:
+            continue
+        if kind is OrderKind.ROLLING_UPDATE and row.job_id is not None:
+            continue
+        return Terminate(row.id, _ORDER_EVIDENCE[kind], kind.value)
+    return None
+
+
+def _observed_end(
+    state: _Pass, row: DeploymentView, pod: PodView | None, configuration: Configuration
+) -> Terminate | None:
+    now, safety = state.snapshot.now, configuration.safety
+    if pod is not None and pod.finished:
+        return Terminate(row.id, Evidence.POD_FINISHED, "its pod has ended")
+    if row.state is DeploymentState.RESERVED:
+        if row.lease_until < now and now - row.created_at >= safety.stub_seconds and row.instance_id is None:
+            return Terminate(row.id, Evidence.STUB_EXPIRED, "reserved, and nobody is launching it")
+        return None
+    started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
+    if started and row.job_id is None and row.activated_at is None and now - row.created_at > safety.pending_seconds:
+        return Terminate(row.id, Evidence.START_OVERDUE, "not active within the validator's own deadline")
+    return None
+
+
+def _absent_pod(state: _Pass, row: DeploymentView, pods: dict[str, PodView], names: dict[str, str]) -> Terminate | None:
+    if row.id in pods or row.state is DeploymentState.RESERVED or row.server_id not in names:
+        return None
+    reading = state.snapshot.source(cluster_source(names[row.server_id]))
+    if (reading.completed_at or 0.0) < max(row.created_at, row.since) + state.safety.grace_seconds:
+        return None
+    if not state.is_seen_enough(f"pod:{row.id}", reading):
+        return None
+    return Terminate(row.id, Evidence.ABSENT_POD, "its cluster shows no pod of it")
+
+
+def _absent_instance(state: _Pass, row: DeploymentView, instance: InstanceView | None) -> Terminate | None:
+    if row.instance_id is None or instance is not None:
+        return None
+    reading = state.snapshot.source(SourceName.INSTANCES)
+    if (reading.completed_at or 0.0) < max(row.created_at, row.since) + state.safety.grace_seconds:
+        return None
+    if not state.is_seen_enough(f"instance:{row.id}", reading):
+        return None
+    return Terminate(row.id, Evidence.ABSENT_INSTANCE, "the validator lists no instance of it")
+
+
+def _orphans(state: _Pass, by_config: dict[str, InstanceView], names: dict[str, str]) -> None:
+    snapshot, grace = state.snapshot, state.safety.grace_seconds
+    database = snapshot.source(SourceName.DATABASE)
+    rows = {row.id for row in snapshot.deployments}
+    configs = {row.config_id for row in snapshot.deployments} | {pod.config_id for pod in snapshot.pods}
+    known_instances = {row.instance_id for row in snapshot.deployments}
+    for pod in snapshot.pods:
+        if pod.deployment_id in rows or (pod.config_id or "") in by_config or pod.server_id not in names:
+            continue  # one with a living instance earns: it is adopted or looked at by a person, not removed
+        reading = snapshot.source(cluster_source(names[pod.server_id]))
+        if (reading.completed_at or 0.0) < pod.created_at + grace:
+            continue
+        if state.is_seen_enough(f"orphan:{pod.deployment_id}", reading, database):
+            state.intents.append(RemoveOrphan(pod.deployment_id, pod.server_id))
+    clusters = [snapshot.source(cluster_source(name)) for name in names.values()]
+    reading = snapshot.source(SourceName.INSTANCES)
+    for instance in snapshot.instances:
+        if instance.id in known_instances or instance.config_id in configs:
+            continue
+        if (reading.completed_at or 0.0) < instance.created_at + grace:
+            continue
+        if state.is_seen_enough(f"forget:{instance.id}", reading, database, *clusters):
+            state.intents.append(ForgetInstance(instance.id, instance.chute_id))
