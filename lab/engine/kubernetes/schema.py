@@ -1,0 +1,86 @@
+"""What the API server's OpenAPI v3 documents say about the fields of a kind. Pure.
+
+Must not validate: the server does that, in a dry run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.engine.kubernetes.manifests import Manifest, items, pluck, text
+from lab.engine.kubernetes.quantity import canonical_quantity
+
+_REFERENCE_PREFIX = "#/components/schemas/"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+
+
+@dataclass(frozen=True)
+class GroupSchemas:
+    """The schemas of one API group version, as in its OpenAPI v3 document."""
+
+    definitions: Mapping[str, object]
+
+    @classmethod
+    def of_document(cls, document: object) -> GroupSchemas:
+        found = pluck(document, "components", "schemas")
+        return cls(found if isinstance(found, dict) else {})
+
+    def has_kind(self, api_version: str, kind: str) -> bool:
+        return self._definition_of(api_version, kind) is not None
+
+    def typed(self, manifest: Manifest) -> Manifest:
+        """`manifest` as the kind's Go type would carry it: fields that it lacks are dropped, optional empty maps and
+        lists as well, and quantities are canonical. A kind without a schema comes back unchanged."""
+        definition = self._definition_of(text(manifest, "apiVersion"), text(manifest, "kind"))
+        if definition is None:
+            return manifest
+        typed = self._typed(manifest, definition)
+        return typed if isinstance(typed, dict) else manifest
+
+    def _definition_of(self, api_version: str, kind: str) -> object:
+        group, _, version = api_version.rpartition("/")
+        wanted = {"group": group, "version": version, "kind": kind}
+        for definition in self.definitions.values():
+            if wanted in items(definition, "x-kubernetes-group-version-kind"):
+                return definition
+        return None
+
+    def _typed(self, value: object, schema: object) -> object:
+        name, schema = self._resolved(schema)
+        if name == _QUANTITY:
+            return canonical_quantity(str(value)) if isinstance(value, str | int | float) else value
+        if isinstance(value, list):
+            return [self._typed(item, pluck(schema, "items")) for item in value]
+        if not isinstance(value, dict):
+            return value
+        properties, additional = pluck(schema, "properties"), pluck(schema, "additionalProperties")
+        if isinstance(properties, dict):
+            return self._typed_fields(value, properties, items(schema, "required"))
+        if isinstance(additional, dict):
+            return {key: self._typed(item, additional) for key, item in value.items()}
+        return value  # free form, such as the schema inside a custom resource definition
+
+    def _typed_fields(self, value: Manifest, properties: Mapping[str, object], required: list[object]) -> Manifest:
+        result: Manifest = {}
+        for key, item in value.items():
+            if key not in properties:
+                continue
+            if key not in required and self._is_empty_collection(item, properties[key]):
+                continue
+            result[key] = self._typed(item, properties[key])
+        return result
+
+    def _is_empty_collection(self, value: object, schema: object) -> bool:
+        """Empty maps and lists are left out by the Go types; an empty object with fields of its own is not."""
+        if value is None or value == []:
+            return True
+        _, schema = self._resolved(schema)
+        return value == {} and isinstance(pluck(schema, "additionalProperties"), dict)
+
+    def _resolved(self, schema: object) -> tuple[str, object]:
+        """The name and the definition that a reference points to; no name for a schema written in place."""
+        wrapped = items(schema, "allOf")
+        reference = text(wrapped[0] if len(wrapped) == 1 else schema, "$ref")
+        name = reference.removeprefix(_REFERENCE_PREFIX)
+        return (name, self.definitions.get(name)) if name else ("", schema)
