@@ -13,7 +13,9 @@ from lab.engine.kubernetes.values import Unknown
 
 JSON = st.recursive(
     st.one_of(st.booleans(), st.integers(-3, 3), st.text("ab", max_size=2)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text("abc", max_size=1), inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text("abc", max_size=1), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 MAPS = st.dictionaries(st.text("abc", max_size=1), JSON, max_size=3)
@@ -81,7 +83,9 @@ def test_a_property_that_was_never_an_input_is_no_difference() -> None:
 
 
 def test_a_change_below_or_above_a_replacing_path_replaces() -> None:
-    changes = compare({"spec": {"selector": {"a": "1"}, "n": 1}}, {"spec": {"selector": {"a": "2"}, "n": 2}}, ".spec.selector")
+    changes = compare(
+        {"spec": {"selector": {"a": "1"}, "n": 1}}, {"spec": {"selector": {"a": "2"}, "n": 2}}, ".spec.selector"
+    )
     assert changes["spec.selector.a"] == PropertyChange(Change.UPDATE, replaces=True)
     assert changes["spec.n"] == UPDATED
     assert compare({}, {"spec": {"selector": {}}}, ".spec.selector")["spec"].replaces
