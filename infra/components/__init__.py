@@ -1,0 +1,1 @@
+"""One ComponentResource a file: what the fleet is made of. No configuration is read here."""

@@ -1,0 +1,36 @@
+"""The only reader of Pulumi config: one frozen tree, every mistake reported at once, secrets apart."""
+
+from infra.settings.load import FleetConfig, load
+from infra.settings.mistakes import Mistake, SettingsError
+from infra.settings.secrets import FleetSecrets
+from infra.settings.source import ConfigSource, PulumiConfigSource
+from infra.settings.tree import (
+    AllowanceSettings,
+    BareGpuNode,
+    ControlSettings,
+    Delivery,
+    FleetSettings,
+    GpuNode,
+    GpuRuntimeSettings,
+    NodeState,
+    TeeGpuNode,
+)
+
+__all__ = [
+    "AllowanceSettings",
+    "BareGpuNode",
+    "ConfigSource",
+    "ControlSettings",
+    "Delivery",
+    "FleetConfig",
+    "FleetSecrets",
+    "FleetSettings",
+    "GpuNode",
+    "GpuRuntimeSettings",
+    "Mistake",
+    "NodeState",
+    "PulumiConfigSource",
+    "SettingsError",
+    "TeeGpuNode",
+    "load",
+]

@@ -1,0 +1,32 @@
+"""The secret keys of a stack: flat, top-level, and only ever an `Output` in the program (spec: iac-design 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import pulumi
+
+SSH_PRIVATE_KEY: Final = "ssh_private_key"
+REGISTRY_PASSWORD: Final = "registry_password"  # noqa: S105 the key's name
+
+#: Every secret key with what it is and the command that sets it. None of them may be a part of another key.
+SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        SSH_PRIVATE_KEY: (
+            "OpenSSH private key for all machines",
+            "pulumi config set --secret ssh_private_key < ~/.ssh/id_ed25519",
+        ),
+        REGISTRY_PASSWORD: ("password of kubernetes.registry_login", "pulumi config set --secret registry_password"),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetSecrets:
+    """Secrets of one stack. None where the stack does not need one."""
+
+    ssh_private_key: pulumi.Output[str]
+    registry_password: pulumi.Output[str] | None = None
