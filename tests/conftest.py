@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from lab.hosts.fleet import LabFleet
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.postgres import EmbeddedPostgres, temporary_folder
 from lab.services.redis import EmbeddedRedis
+from tests.support.lab_fleet import booted_fleet
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +59,10 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApiSer
     """A ready Kubernetes API server without nodes. Shared: take a namespace of your own. For outages start another."""
     with LocalApiServer(tmp_path_factory.mktemp("kubernetes")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lab_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
+    """Two booted lab hosts, `host-1` and `host-2` (root, real systemd). Shared: leave them running and tidy."""
+    with booted_fleet(tmp_path_factory.mktemp("fleet"), ("host-1", "host-2")) as fleet:
+        yield fleet
