@@ -1,4 +1,4 @@
-"""Where the lab keeps what must not lie in the clone: generated keys, disks, logs (state) and slow builds (cache)."""
+"""Where the lab keeps what is one clone's own and must not lie in it: generated keys, disks, logs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,4 @@ def state_folder(repository: Path = _REPOSITORY) -> Path:
     folder = Path(base) / "headframe" / clone_id(repository)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    return folder
-
-
-def cache_folder() -> Path:
-    """`$HEADFRAME_CACHE`, else `$XDG_CACHE_HOME/headframe`, made if absent: builds that every clone may use."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(os.environ.get("HEADFRAME_CACHE") or f"{base}/headframe")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder

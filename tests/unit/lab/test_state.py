@@ -1,4 +1,4 @@
-"""State is per clone and private; the cache is shared by clones."""
+"""State is per clone and private."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.state import cache_folder, clone_id, state_folder
+from lab.state import clone_id, state_folder
 
 
 def test_two_clones_have_different_ids_and_one_clone_keeps_its_own(tmp_path: Path) -> None:
@@ -19,12 +19,3 @@ def test_the_state_folder_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = state_folder(tmp_path / "clone")
     assert folder == tmp_path / "headframe" / clone_id(tmp_path / "clone")
     assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("HEADFRAME_CACHE", raising=False)
-    assert cache_folder() == tmp_path / "headframe"
-    monkeypatch.setenv("HEADFRAME_CACHE", str(tmp_path / "other"))
-    assert cache_folder() == tmp_path / "other"
-    assert cache_folder().is_dir()
