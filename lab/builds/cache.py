@@ -54,7 +54,7 @@ def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
     """
     target = folder / name
     with locked(folder.with_name(f"{folder.name}.lock")):
-        if _is_whole(target):
+        if is_whole(target):
             return target
         shutil.rmtree(folder, ignore_errors=True)
         partial = folder.with_name(f"{folder.name}.partial")
@@ -69,7 +69,8 @@ def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
     return target
 
 
-def _is_whole(target: Path) -> bool:
+def is_whole(target: Path) -> bool:
+    """Whether a program is there and is what was recorded when it was made."""
     try:
         recorded = (target.parent / _RECORD).read_text().strip()
         return recorded == sha256_of(target)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder, kept
+from lab.builds.cache import cache_folder, is_whole, kept
 from lab.builds.golang import go_command, version_of
 from lab.builds.progress import run_with_progress
 
@@ -64,9 +64,21 @@ def build(module: GoModule) -> Path:
         RuntimeError: there is no compiler.
     """
     go = go_command()
+    return kept(_folder(go, module), module.name, lambda target: _compile(go, module, target))
+
+
+def cached(module: GoModule) -> Path | None:
+    """The verified program of `module` if an earlier call built it; never builds."""
+    try:
+        folder = _folder(go_command(), module)
+    except RuntimeError:
+        return None
+    return folder / module.name if is_whole(folder / module.name) else None
+
+
+def _folder(go: Path, module: GoModule) -> Path:
     compiler = ".".join(map(str, version_of(go)))
-    folder = cache_folder() / "builds" / f"{module.name}-{module.version}-{key_of(module, compiler)}"
-    return kept(folder, module.name, lambda target: _compile(go, module, target))
+    return cache_folder() / "builds" / f"{module.name}-{module.version}-{key_of(module, compiler)}"
 
 
 def _compile(go: Path, module: GoModule, target: Path) -> None:

@@ -1,0 +1,28 @@
+"""The real engine for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.engine.toolchain import Toolchain, prepare
+from tests.support.engine import Project
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> Toolchain:
+    """The lab's toolchain; cold, this builds the engine for minutes: `make toolchain` does it beforehand."""
+    return prepare()
+
+
+@pytest.fixture
+def project(tmp_path: Path, toolchain: Toolchain) -> Iterator[Project]:
+    """An empty project with stack `dev`; whatever is left of it is ended."""
+    project = Project(tmp_path / "project", toolchain)
+    project.write("Pulumi.yaml", "name: tiny\nruntime: python\n")
+    project.write("__main__.py", "")
+    project.run("stack", "init", "dev")
+    yield project
+    project.end_all()
