@@ -1,0 +1,1 @@
+"""What people see: one self-contained page, and plots as files."""

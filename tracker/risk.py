@@ -1,0 +1,150 @@
+"""Who is pushed out next: the chain's own pruning order for uids and for subnets (spec: users-and-peers 4.1).
+
+Pure. The order changed with the runtime; it is only claimed for the spec versions whose rule is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tracker.model import BLOCKS_PER_DAY, ROOT_NETUID
+
+#: The rule by emission, then registration, then uid stands in the chain's source since this version; before it, a
+#: pruning score decided, and for those versions no order is claimed.
+FIRST_KNOWN_SPEC_VERSION: Final = 400
+#: Immune uids are pruned only when fewer than so many others are left.
+MINIMUM_FREE_UIDS: Final = 10
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """What pruning looks at."""
+
+    uid: int
+    hotkey: str
+    emission_rao: int
+    registered: int
+    is_owner: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One subnet at one block, as far as pruning looks at it."""
+
+    netuid: int
+    block: int
+    spec_version: int
+    immunity_blocks: int
+    max_uids: int
+    burn_rao: int
+    neurons: tuple[Neuron, ...]
+
+
+@dataclass(frozen=True)
+class Risk:
+    """How close a neuron is to being replaced.
+
+    Args:
+        position: 1 is next; None for the owner's neuron, which is never replaced.
+        margin: its emission over that of the next to go; None where that is zero.
+        immune_blocks: blocks until its immunity ends; 0 if it has.
+        free_seats: newcomers that take a free seat before anybody is replaced.
+        days_left: at the given rate of registrations; None without a rate or without a position.
+        reentry_rao: price of coming back now.
+    """
+
+    netuid: int
+    uid: int
+    hotkey: str
+    position: int | None
+    of: int
+    margin: float | None
+    immune_blocks: int
+    free_seats: int
+    days_left: float | None
+    reentry_rao: int
+
+
+def is_order_known(spec_version: int) -> bool:
+    """Whether this runtime's pruning rule is the one that is implemented here."""
+    return spec_version >= FIRST_KNOWN_SPEC_VERSION
+
+
+def pruning_order(standing: Standing) -> list[Neuron]:
+    """Neurons in the order in which newcomers replace them, the owner's left out.
+
+    Those out of immunity go first, but no further than to the minimum that must stay; then immune ones count as well.
+    """
+    free: list[Neuron] = []
+    immune: list[Neuron] = []
+    for neuron in standing.neurons:
+        if not neuron.is_owner:
+            is_immune = standing.block - neuron.registered < standing.immunity_blocks
+            (immune if is_immune else free).append(neuron)
+    free.sort(key=_weakness)
+    immune.sort(key=_weakness)
+    prunable = max(0, len(free) - MINIMUM_FREE_UIDS)
+    return free[:prunable] + immune + free[prunable:]
+
+
+def _weakness(neuron: Neuron) -> tuple[int, int, int]:
+    return neuron.emission_rao, neuron.registered, neuron.uid
+
+
+def risk_of(standing: Standing, hotkeys: Iterable[str], registrations_per_day: float | None = None) -> list[Risk]:
+    """The risk of each of these hotkeys that sits in the subnet, most endangered first."""
+    wanted = set(hotkeys)
+    ordered = pruning_order(standing)
+    weakest = ordered[0].emission_rao if ordered else 0
+    free_seats = max(0, standing.max_uids - len(standing.neurons))
+    places = {neuron.uid: place for place, neuron in enumerate(ordered, start=1)}
+    risks = []
+    for neuron in standing.neurons:
+        if neuron.hotkey not in wanted:
+            continue
+        place = places.get(neuron.uid)
+        until_then = (
+            None if place is None or not registrations_per_day else (free_seats + place) / registrations_per_day
+        )
+        immune = max(0, neuron.registered + standing.immunity_blocks - standing.block)
+        risks.append(
+            Risk(
+                netuid=standing.netuid,
+                uid=neuron.uid,
+                hotkey=neuron.hotkey,
+                position=place,
+                of=len(ordered),
+                margin=neuron.emission_rao / weakest if weakest else None,
+                immune_blocks=immune,
+                free_seats=free_seats,
+                days_left=until_then if until_then is None else max(until_then, 0.0),
+                reentry_rao=standing.burn_rao,
+            )
+        )
+    return sorted(risks, key=lambda risk: (risk.position is None, risk.position or 0))
+
+
+@dataclass(frozen=True)
+class SubnetStanding:
+    """What the pruning of whole subnets looks at. The price is the moving alpha price in TAO."""
+
+    netuid: int
+    registered_at: int
+    price_tao: float
+
+
+def subnet_pruning_order(
+    subnets: Sequence[SubnetStanding], block: int, immunity_blocks: int
+) -> tuple[list[SubnetStanding], list[SubnetStanding]]:
+    """Subnets in the order in which a new one would push them out, and those that are still immune."""
+    candidates = [one for one in subnets if one.netuid != ROOT_NETUID]
+    immune = [one for one in candidates if block < one.registered_at + immunity_blocks]
+    free = [one for one in candidates if block >= one.registered_at + immunity_blocks]
+    return sorted(free, key=lambda one: (one.price_tao, one.registered_at)), immune
+
+
+def registrations_per_day(counts: Mapping[int, int], blocks: int) -> dict[int, float]:
+    """Rates by netuid from exact counts over a number of blocks."""
+    return {netuid: count * BLOCKS_PER_DAY / blocks for netuid, count in counts.items()} if blocks else {}
