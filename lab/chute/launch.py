@@ -1,0 +1,138 @@
+"""The pod's side of a launch: claim, verify, activate (spec: protocol 9)."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import orjson
+import stamina
+
+from app.protocol.ports import ChutePort
+from app.protocol.wire import bare_gpu_id
+
+TIMEOUT_SECONDS: Final = 30.0
+ATTEMPTS: Final = 10
+
+
+@dataclass(frozen=True)
+class PodEnvironment:
+    """What the control plane gives a pod (spec: protocol 18.3)."""
+
+    token: str
+    host: str
+    gpu_ids: tuple[str, ...]
+    ports: Mapping[str, int]
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> PodEnvironment:
+        """From environment variables.
+
+        Raises:
+            ValueError: one that a launch needs is absent.
+        """
+        wanted = ("CHUTES_LAUNCH_JWT", "CHUTES_EXTERNAL_HOST", "CHUTES_NVIDIA_DEVICES", "CHUTES_PORT_PRIMARY")
+        missing = [name for name in wanted if not environment.get(name)]
+        if missing:
+            raise ValueError(f"the pod's environment lacks {', '.join(missing)}")
+        ports = {
+            name.removeprefix("CHUTES_PORT_"): int(value)
+            for name, value in environment.items()
+            if name.startswith("CHUTES_PORT_")
+        }
+        gpus = tuple(bare_gpu_id(gpu) for gpu in environment["CHUTES_NVIDIA_DEVICES"].split(","))
+        return cls(environment["CHUTES_LAUNCH_JWT"], environment["CHUTES_EXTERNAL_HOST"], gpus, ports)
+
+    def claims(self) -> Mapping[str, object]:
+        """The token's claims. A pod cannot check the signature; it only needs to know where to go."""
+        part = self.token.split(".")[1]
+        found: dict[str, object] = orjson.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return found
+
+    def mappings(self) -> list[dict[str, object]]:
+        """The port mappings that a claim reports."""
+        fixed = {"PRIMARY": ChutePort.PRIMARY, "LOGGING": ChutePort.LOGGING, "ATTESTATION": ChutePort.ATTESTATION}
+        found: list[dict[str, object]] = []
+        for name, external in sorted(self.ports.items()):
+            proto, _, number = name.rpartition("_")
+            internal = int(fixed[name]) if name in fixed else int(number)
+            found.append(
+                {
+                    "proto": "http" if name in fixed else proto.lower(),
+                    "internal_port": internal,
+                    "external_port": external,
+                    "default": name in fixed,
+                }
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What came of a launch."""
+
+    instance_id: str
+    chute_id: str
+
+
+async def launch(pod: PodEnvironment, http: httpx.AsyncClient) -> Launched:
+    """Claim, verify and activate.
+
+    Raises:
+        httpx.HTTPStatusError: the validator refused a step; the token is then used up.
+    """
+    claims = pod.claims()
+    url = str(claims["url"])
+    is_tee = claims.get("env_type") == "tee"
+    headers = {"Authorization": pod.token}
+    if is_tee:
+        nonce = await _send(http, "GET", f"{url.split('/instances/', maxsplit=1)[0]}/instances/nonce", headers)
+        headers |= {"X-Chutes-Nonce": str(nonce)}
+    url += "/tee" if is_tee else "/graval"
+    body = {
+        "gpus": [{"uuid": gpu} for gpu in pod.gpu_ids], "host": pod.host, "port_mappings": pod.mappings(),
+        "simulated": True,
+    }  # fmt: skip
+    claimed = await _send(http, "POST", url, headers, body)
+    answer = {} if is_tee else {"response": _answer(claimed), "proof": {}}
+    verified = await _send(http, "PUT", url, headers, answer)
+    if not isinstance(verified, dict):
+        raise TypeError("the validator's answer to the verification is not an object")
+    await activate(http, str(verified["activation_url"]), headers)
+    return Launched(str(verified["instance_id"]), str(verified["chute_id"]))
+
+
+def _answer(claimed: object) -> str:
+    """A real runtime decrypts this on the GPU; the simulated validator sends the plain text, and says so."""
+    key = claimed.get("symmetric_key") if isinstance(claimed, dict) else None
+    if not isinstance(key, dict) or not isinstance(claimed, dict) or not claimed.get("simulated"):
+        raise ValueError("only a simulated validator can be answered without a GPU: this chute is a stand-in")
+    return str(key["response_plaintext"])
+
+
+async def activate(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
+    """Say that the model is loaded; up to ten tries on no answer and 5xx."""
+    async for attempt in stamina.retry_context(on=_worth_a_retry, attempts=ATTEMPTS, wait_initial=0.2, wait_max=10):
+        with attempt:
+            await _send(http, "GET", url, headers)
+
+
+def _worth_a_retry(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)
+
+
+async def _send(
+    http: httpx.AsyncClient, method: str, url: str, headers: Mapping[str, str], body: object | None = None
+) -> object:
+    content = None if body is None else orjson.dumps(body)
+    response = await http.request(
+        method, url, headers={**headers, "Content-Type": "application/json"}, content=content, timeout=TIMEOUT_SECONDS
+    )
+    response.raise_for_status()
+    found: object = orjson.loads(response.content)
+    return found

@@ -1,0 +1,50 @@
+"""A simulated validator and throw-away keys for tests of the control plane."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import httpx
+
+from app.protocol.signing import Signer
+from app.protocol.validators import ValidatorEntry
+from app.validators.client import ValidatorClient
+from app.validators.transport import Transport
+from lab.validator.app import SimulatedValidator
+
+
+def throwaway_signer(name: str) -> Signer:
+    """The same key for the same name; it exists only in tests."""
+    return Signer.from_seed(hashlib.sha256(f"headframe test key {name}".encode()).hexdigest())
+
+
+MINER = throwaway_signer("miner")
+VALIDATOR = throwaway_signer("validator")
+STRANGER = throwaway_signer("stranger")
+
+
+def entry_of(validator: SimulatedValidator) -> ValidatorEntry:
+    """How a miner's settings name this validator."""
+    return ValidatorEntry(hotkey=validator.state.hotkey, api=validator.url, socket=validator.url)
+
+
+def client_of(
+    validator: SimulatedValidator, http: httpx.AsyncClient, *, clock: Callable[[], float] = time.time
+) -> ValidatorClient:
+    """A client of this validator, signing as the test's miner."""
+    return ValidatorClient(Transport(entry_of(validator), MINER, http, clock=clock))
+
+
+def device(index: int, ref: str = "h100_sxm") -> dict[str, object]:
+    """A GPU as a worker would report it, for tests only."""
+    return {
+        "uuid": hashlib.sha256(f"gpu {index}".encode()).hexdigest()[:32],
+        "name": f"SIMULATED {ref}",
+        "memory": 80 * 10**9,
+        "clock_rate": 1_980_000.0,
+        "major": 9,
+        "minor": 0,
+        "processors": 132,
+    }

@@ -1,0 +1,38 @@
+"""Waiting for other processes and tasks, with an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+
+async def until(condition: Callable[[], object], *, seconds: float = 15, every: float = 0.02) -> None:
+    """Wait until a condition, plain or awaitable, is true.
+
+    Raises:
+        TimeoutError: it was not within the time.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(every)
+
+
+@contextlib.asynccontextmanager
+async def running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run endless jobs beside the block and end them with it; one that fails fails the block's end."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+            raise end
