@@ -70,6 +70,8 @@ class ChuteRecord(WireModel):
     concurrency: int | None = None
     boost: float | None = None
     bounty: int | None = None
+    cords: tuple[object, ...] | None = None
+    compute_multiplier_factors: dict[str, object] | None = None
     created_at: Moment | None = None
     updated_at: Moment | None = None
 
@@ -146,6 +148,10 @@ class Utilization(WireModel):
     target_count: int | None = None
     total_instance_count: int | None = None
     active_instance_count: int | None = None
+    effective_multiplier: float | None = None
+    utilization_5m: float | None = None
+    utilization_15m: float | None = None
+    rate_limit_ratio_5m: float | None = None
 
 
 class RollingUpdate(WireModel):

@@ -78,6 +78,8 @@ class ChuteEvent(EventData):
 class BountyChange(EventData):
     chute_id: SafeId
     bounty: int | None = None
+    effective_multiplier: float | None = None
+    bounty_boost: float | None = None
 
 
 class ImageEvent(EventData):

@@ -17,16 +17,6 @@ NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 PAID_AFTER_SECONDS: Final = 3600.0
 
 
-def parse_version(text: str | None) -> Version:
-    """The leading X.Y.Z of a version; release candidates count as their release, anything else as 0.0.0."""
-    parts = (text or "").split("-")[0].replace(".rc", "rc").split("rc")[0].split(".")
-    try:
-        numbers = [int(part) for part in parts[:3]]
-    except ValueError:
-        return (0, 0, 0)
-    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else (0, 0, 0)
-
-
 class DeploymentState(StrEnum):
     """How far one copy has come (spec: gepetto 4.6)."""
 

@@ -1,0 +1,178 @@
+"""One launch, step by step, each in the journal first (spec: gepetto 14, 15.1, 24.10; rules 27.2, 27.3).
+
+reserved -> permitted (token) -> service -> launched. A failure at any step leaves no row, no objects and free GPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from app.gepetto.decision.intents import Launch
+from app.gepetto.execution.store import Store
+from app.gepetto.kubernetes import manifests
+from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
+from app.gepetto.ports import ClustersPort, LaunchFailedError, LaunchRefusal, UnavailableError, ValidatorPort
+from app.protocol.instances import LaunchConfig
+from app.storage.journal import JournalKind, JournalStep
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for which a chute is left alone after a refusal, by HTTP status (spec: gepetto 24.3).
+REFUSAL_SECONDS: Final[Mapping[int, float]] = {423: 60.0, 403: 3600.0, 409: 30.0, 400: 1800.0, 404: 300.0}
+OTHER_REFUSAL_SECONDS: Final = 30.0
+FAILURE_SECONDS: Final = 120.0
+
+
+class LaunchResult(StrEnum):
+    LAUNCHED = "launched"
+    GPUS_TAKEN = "gpus_taken"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOutcome:
+    """How a launch ended. `status` is the validator's, for a refusal."""
+
+    result: LaunchResult
+    deployment_id: str
+    detail: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchOrder:
+    """A launch with what the snapshot knows and the rows do not."""
+
+    intent: Launch
+    deployment_id: str
+    gpu_ids: tuple[str, ...]
+    vm_version: tuple[int, int, int] | None = None
+    job_ports: tuple[JobPort, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Carries out launches. Holds no state of its own: everything that matters is in the journal."""
+
+    store: Store
+    clusters: ClustersPort
+    validators: Mapping[str, ValidatorPort]
+    settings: PodSettings
+
+    async def launch(self, order: LaunchOrder, config: LaunchConfig | None = None) -> LaunchOutcome:
+        """Start one copy; `config` is a launch config that was asked for before (a swap's)."""
+        intent = order.intent
+        reserved = await self.store.reserve(
+            order.deployment_id, intent.chute_id, intent.version, intent.server_id, order.gpu_ids, intent.job_id
+        )
+        if not reserved:
+            return LaunchOutcome(LaunchResult.GPUS_TAKEN, order.deployment_id, "a GPU was not free any more")
+        return await self._permitted(order, config)
+
+    async def ask(self, chute_id: str, validator: str, job_id: str | None) -> LaunchConfig | LaunchRefusal:
+        """Ask for a launch config once; no answer is a refusal too, because a second request might be one too many."""
+        port = self.validators.get(validator)
+        if port is None:
+            return LaunchRefusal(404, f"no validator {validator} is configured")
+        try:
+            return await port.launch_config(chute_id, job_id)
+        except UnavailableError as error:
+            return LaunchRefusal(0, str(error))
+
+    async def _permitted(self, order: LaunchOrder, config: LaunchConfig | None) -> LaunchOutcome:
+        intent = order.intent
+        facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
+        if facts is None:
+            return await self._roll_back(order, "the chute or the server has gone", release_job=True)
+        answer = config or await self.ask(intent.chute_id, str(facts["validator"]), intent.job_id)
+        if isinstance(answer, LaunchRefusal):
+            await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, f"refused: {answer.status}")
+            seconds = REFUSAL_SECONDS.get(answer.status, OTHER_REFUSAL_SECONDS)
+            if intent.job_id is None:
+                await self.store.remember_failure(intent.chute_id, "*", f"refused: {answer.status}", seconds)
+            return LaunchOutcome(LaunchResult.REFUSED, order.deployment_id, answer.detail, answer.status)
+        if not await self.store.permit(order.deployment_id, answer.config_id):
+            return await self._roll_back(order, "the row disappeared in flight", release_job=True)
+        return await self._deployed(order, plan_of(order, facts, answer))
+
+    async def _deployed(self, order: LaunchOrder, plan: DeploymentPlan) -> LaunchOutcome:
+        try:
+            cluster = await self.clusters.of(order.intent.server_id)
+            if plan.needs_code:
+                await cluster.create_config_map(manifests.code_config_map(plan, self.settings))
+            ports = await cluster.create_service(manifests.service(plan, self.settings))
+            await self.store.step(order.deployment_id, JournalKind.LAUNCH, JournalStep.SERVICE)
+            await cluster.create_job(manifests.job(plan, self.settings, ports))
+            # A cleaner on the worker removes Services without a Job: the gap between the two is the risk.
+            if await cluster.service_ports(manifests.service_name(plan.deployment_id)) is None:
+                return await self._roll_back(
+                    order, "its Service was removed before its Job was there", release_job=True
+                )
+            port = ports[next(iter(sorted(ports, key=lambda key: (key[0] != "TCP" or key[1] != 8000, key))))]
+        except (UnavailableError, LaunchFailedError, KeyError) as error:
+            return await self._roll_back(order, f"{type(error).__name__}: {error}", release_job=True)
+        if not await self.store.launched(order.deployment_id, plan.server_address, port):
+            return await self._roll_back(order, "the row disappeared in flight", release_job=True)
+        return LaunchOutcome(LaunchResult.LAUNCHED, order.deployment_id)
+
+    async def _roll_back(self, order: LaunchOrder, reason: str, *, release_job: bool) -> LaunchOutcome:
+        """Take everything back. Objects that cannot be removed now keep the entry open, and the GPUs claimed."""
+        intent = order.intent
+        log.warning("launch failed", deployment=order.deployment_id, chute=intent.chute_id, reason=reason)
+        try:
+            cluster = await self.clusters.of(intent.server_id)
+            await cluster.delete_deployment(order.deployment_id)
+            if not await cluster.has_pods(order.deployment_id):
+                await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, reason[:300])
+        except UnavailableError as error:
+            log.warning("roll-back is left for later", deployment=order.deployment_id, reason=str(error))
+        await self.store.remember_failure(intent.chute_id, intent.server_id, reason, FAILURE_SECONDS)
+        if release_job and intent.job_id is not None:
+            await self._release(intent)
+        return LaunchOutcome(LaunchResult.FAILED, order.deployment_id, reason)
+
+    async def _release(self, intent: Launch) -> None:
+        for port in self.validators.values():
+            try:
+                await port.release_job(intent.job_id or "")
+            except UnavailableError as error:
+                log.warning("a job could not be released", job=intent.job_id, reason=str(error))
+
+
+def plan_of(order: LaunchOrder, facts: Mapping[str, object], config: LaunchConfig) -> DeploymentPlan:
+    """The manifest inputs of a launch."""
+    runtime = facts["chutes_version"]
+    return DeploymentPlan(
+        deployment_id=order.deployment_id,
+        chute_id=order.intent.chute_id,
+        version=order.intent.version,
+        image=str(facts["image"]),
+        ref_str=str(facts["ref_str"]),
+        chutes_version=None if runtime is None else str(runtime),
+        tee=bool(facts["tee"]),
+        validator=str(facts["validator"]),
+        server_name=str(facts["server_name"]),
+        server_address=str(facts["ip_address"] or ""),
+        gpu_ids=order.gpu_ids,
+        cpu_per_gpu=int(str(facts["cpu_per_gpu"])),
+        memory_per_gpu=int(str(facts["memory_per_gpu"])),
+        disk_gb=order.intent.disk_gb,
+        vm_version=order.vm_version,
+        token=config.token,
+        config_id=config.config_id,
+        job_id=order.intent.job_id,
+        job_ports=order.job_ports if order.intent.job_id else (),
+        filename=str(facts["filename"] or ""),
+        code=str(facts["code"] or ""),
+    )
+
+
+def job_ports_of(declared: Sequence[tuple[str, int]]) -> tuple[JobPort, ...]:
+    """Ports of a job's launch, each protocol and number once."""
+    return tuple(dict.fromkeys(JobPort.declared(proto, port) for proto, port in declared))

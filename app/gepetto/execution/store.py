@@ -1,0 +1,210 @@
+"""Gepetto's writes to PostgreSQL: claims, journal, failure memory (spec: gepetto 15, 24.3, 24.10).
+
+Four statements per launch, each atomic by itself: a crash between any two leaves a state that `open_entries` shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.storage.journal import JournalKind, JournalStep
+
+STATEMENT_SECONDS: Final = 30.0
+
+_RESERVE: Final = text("""
+WITH wanted AS (
+    SELECT gpu_id FROM gpus
+     WHERE gpu_id = ANY(:gpu_ids) AND server_id = :server_id AND verified AND deployment_id IS NULL
+       FOR UPDATE SKIP LOCKED
+), row AS (
+    INSERT INTO deployments (deployment_id, validator, chute_id, server_id, version, active, stub, job_id, preemptible)
+    SELECT :deployment_id, c.validator, c.chute_id, :server_id, :version, false, true, :job_id, c.preemptible
+      FROM chutes c
+     WHERE c.chute_id = :chute_id AND (SELECT count(*) FROM wanted) = :count
+    RETURNING deployment_id
+), claim AS (
+    UPDATE gpus SET deployment_id = (SELECT deployment_id FROM row)
+     WHERE gpu_id IN (SELECT gpu_id FROM wanted) AND EXISTS (SELECT 1 FROM row)
+    RETURNING gpu_id
+), entry AS (
+    INSERT INTO gepetto_journal (deployment_id, kind, step, server_id, chute_id, detail)
+    SELECT deployment_id, 'launch', 'reserved', :server_id, :chute_id, :job_id FROM row
+)
+SELECT count(*) FROM claim
+""")
+
+_PERMIT: Final = text("""
+WITH row AS (
+    UPDATE deployments SET config_id = :config_id WHERE deployment_id = :deployment_id RETURNING deployment_id
+)
+UPDATE gepetto_journal SET step = 'permitted', updated_at = now()
+ WHERE deployment_id IN (SELECT deployment_id FROM row) AND kind = 'launch' AND done_at IS NULL RETURNING 1
+""")
+
+_STEP: Final = text("""
+UPDATE gepetto_journal SET step = :step, updated_at = now()
+ WHERE deployment_id = :deployment_id AND kind = :kind AND done_at IS NULL RETURNING 1
+""")
+
+_LAUNCHED: Final = text("""
+WITH row AS (
+    UPDATE deployments SET host = :host, port = :port, stub = false WHERE deployment_id = :deployment_id
+    RETURNING deployment_id
+)
+UPDATE gepetto_journal SET step = 'launched', updated_at = now(), done_at = now()
+ WHERE deployment_id IN (SELECT deployment_id FROM row) AND kind = 'launch' AND done_at IS NULL RETURNING 1
+""")
+
+_DRAIN: Final = text("""
+INSERT INTO gepetto_journal (deployment_id, kind, step, server_id, chute_id, evidence, detail)
+SELECT deployment_id, 'terminate', 'draining', server_id, chute_id, :evidence, :detail
+  FROM deployments WHERE deployment_id = :deployment_id
+ON CONFLICT DO NOTHING RETURNING 1
+""")
+
+# Removal frees the GPUs (the foreign key sets them null), so it happens only once the pods are gone.
+_REMOVE: Final = text("""
+WITH gone AS (DELETE FROM deployments WHERE deployment_id = :deployment_id RETURNING deployment_id)
+UPDATE gepetto_journal SET step = :step, updated_at = now(), done_at = now(), detail = coalesce(:detail, detail)
+ WHERE deployment_id = :deployment_id AND done_at IS NULL RETURNING (SELECT count(*) FROM gone)
+""")
+
+_FAILED: Final = text("""
+INSERT INTO gepetto_failures (chute_id, server_id, count, until, reason)
+VALUES (:chute_id, :server_id, 1, now() + make_interval(secs => :base), :reason)
+ON CONFLICT (chute_id, server_id) DO UPDATE SET
+    count = gepetto_failures.count + 1, reason = :reason,
+    until = now() + make_interval(secs => least(:longest, :base * power(2, least(gepetto_failures.count, 16))))
+""")
+
+_PLAN: Final = text("""
+SELECT c.chute_id, c.version, c.image, c.ref_str, c.chutes_version, c.tee, c.filename,
+       CASE WHEN c.tee THEN '' ELSE c.code END AS code, s.validator, s.server_id, s.name AS server_name,
+       s.ip_address, s.cpu_per_gpu, s.memory_per_gpu, s.seed
+  FROM chutes c, servers s WHERE c.chute_id = :chute_id AND s.server_id = :server_id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """A launch or ending that was begun and not finished."""
+
+    deployment_id: str
+    kind: JournalKind
+    step: JournalStep
+    server_id: str
+    chute_id: str
+    evidence: str | None
+    job_id: str | None
+    instance_id: str | None
+    validator: str | None
+    host: str | None
+
+
+class Store:
+    """Statements over one engine; each has an end in time."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    async def _one(self, statement: TextClause, values: Mapping[str, object]) -> Mapping[str, object] | None:
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.begin() as connection:
+            result = await connection.execute(statement, dict(values))
+            row = result.mappings().first() if result.returns_rows else None
+            return None if row is None else dict(row)
+
+    async def reserve(
+        self,
+        deployment_id: str,
+        chute_id: str,
+        version: str,
+        server_id: str,
+        gpu_ids: Sequence[str],
+        job_id: str | None,
+    ) -> bool:
+        """Insert a stub row, claim its GPUs and open its journal entry, all or nothing. False: a GPU was not free."""
+        values = {
+            "deployment_id": deployment_id,
+            "chute_id": chute_id,
+            "version": version,
+            "server_id": server_id,
+            "gpu_ids": list(gpu_ids),
+            "count": len(gpu_ids),
+            "job_id": job_id,
+        }
+        found = await self._one(_RESERVE, values)
+        return found is not None and found["count"] == len(gpu_ids)
+
+    async def permit(self, deployment_id: str, config_id: str) -> bool:
+        """The validator gave a launch config. False: the row has gone meanwhile."""
+        return await self._one(_PERMIT, {"deployment_id": deployment_id, "config_id": config_id}) is not None
+
+    async def step(self, deployment_id: str, kind: JournalKind, step: JournalStep) -> bool:
+        """Note how far an open entry has come."""
+        values = {"deployment_id": deployment_id, "kind": kind.value, "step": step.value}
+        return await self._one(_STEP, values) is not None
+
+    async def launched(self, deployment_id: str, host: str | None, port: int) -> bool:
+        """Service and Job exist. False: the row has gone meanwhile."""
+        return await self._one(_LAUNCHED, {"deployment_id": deployment_id, "host": host, "port": port}) is not None
+
+    async def drain(self, deployment_id: str, evidence: str, detail: str) -> bool:
+        """Begin an ending. False: the row is unknown, or its ending has begun already."""
+        values = {"deployment_id": deployment_id, "evidence": evidence, "detail": detail}
+        return await self._one(_DRAIN, values) is not None
+
+    async def remove(self, deployment_id: str, step: JournalStep, detail: str | None = None) -> None:
+        """Delete the row, free its GPUs and close its journal entries."""
+        await self._one(_REMOVE, {"deployment_id": deployment_id, "step": step.value, "detail": detail})
+
+    async def cancel_drain(self, deployment_id: str, detail: str) -> None:
+        """Close an ending that turned out to be unfounded; the row stays."""
+        statement = text(
+            "UPDATE gepetto_journal SET step = 'rolled_back', detail = :detail, done_at = now(), updated_at = now() "
+            "WHERE deployment_id = :deployment_id AND kind = 'terminate' AND done_at IS NULL"
+        )
+        await self._one(statement, {"deployment_id": deployment_id, "detail": detail})
+
+    async def remember_failure(self, chute_id: str, server_id: str, reason: str, base_seconds: float) -> None:
+        """Leave a chute alone on a server (`*`: everywhere), twice as long at each failure in a row."""
+        values = {"chute_id": chute_id, "server_id": server_id, "reason": reason[:200]}
+        await self._one(_FAILED, values | {"base": base_seconds, "longest": 6 * 3600.0})
+
+    async def forget_failures(self, chute_id: str, server_id: str) -> None:
+        """A launch worked: its pair starts from nothing again."""
+        statement = text("DELETE FROM gepetto_failures WHERE chute_id = :chute_id AND server_id IN (:server_id, '*')")
+        await self._one(statement, {"chute_id": chute_id, "server_id": server_id})
+
+    async def exists(self, deployment_id: str) -> bool:
+        """Whether there is a row of this deployment."""
+        statement = text("SELECT 1 FROM deployments WHERE deployment_id = :deployment_id")
+        return await self._one(statement, {"deployment_id": deployment_id}) is not None
+
+    async def server_ids(self) -> tuple[str, ...]:
+        """Ids of every server."""
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.connect() as connection:
+            return tuple((await connection.execute(text("SELECT server_id FROM servers ORDER BY name"))).scalars())
+
+    async def plan_facts(self, chute_id: str, server_id: str) -> Mapping[str, object] | None:
+        """The columns that manifests need, in one row; None when chute or server is gone."""
+        return await self._one(_PLAN, {"chute_id": chute_id, "server_id": server_id})
+
+    async def open_entries(self) -> tuple[OpenEntry, ...]:
+        """Every unfinished launch and ending, oldest first."""
+        statement = text(
+            "SELECT j.deployment_id, j.kind, j.step, j.server_id, j.chute_id, j.evidence, d.job_id, d.instance_id, "
+            "d.validator, s.ip_address AS host FROM gepetto_journal j "
+            "LEFT JOIN deployments d USING (deployment_id) LEFT JOIN servers s ON s.server_id = j.server_id "
+            "WHERE j.done_at IS NULL ORDER BY j.id"
+        )
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return tuple(
+            OpenEntry(**{**row, "kind": JournalKind(row["kind"]), "step": JournalStep(row["step"])}) for row in rows
+        )

@@ -1,0 +1,279 @@
+"""The running Gepetto: ingest, decide, gate, execute, under one leadership (spec: gepetto 24.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.gepetto.decision.configuration import Configuration
+from app.gepetto.decision.decide import decide
+from app.gepetto.decision.gate import Refusal, Spent, pass_gate
+from app.gepetto.decision.intents import DrainServer, Intent, NoOp, RecordInstance
+from app.gepetto.decision.memory import Memory
+from app.gepetto.execution.executor import Executor
+from app.gepetto.ingest.clusters import ClusterFeed
+from app.gepetto.ingest.events import EventIntake
+from app.gepetto.ingest.feeds import FeedReader
+from app.gepetto.ingest.rows import read_rows
+from app.gepetto.ingest.world import World
+from app.gepetto.metrics import Metrics
+from app.gepetto.ports import UnavailableError
+from app.gepetto.world.snapshot import Snapshot, SourceName
+from app.storage import deployments, servers
+from app.storage import intents as requests
+from app.storage.engine import OUTAGES
+from app.storage.journal import DecisionRecord
+
+log = structlog.get_logger(__name__)
+
+
+class Decider(Protocol):
+    """What turns a snapshot into intents: the built-in `decide`, or an operator's file in a process of its own."""
+
+    name: str
+
+    async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]: ...
+
+
+class BuiltIn:
+    """The built-in strategies, in this process: a decision takes milliseconds."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+
+    @property
+    def name(self) -> str:
+        return "built-in"
+
+    async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]:
+        intents, self.memory = decide(snapshot, configuration, self.memory)
+        return intents
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Seconds between polls and decisions."""
+
+    decide_seconds: float = 5.0
+    debounce_seconds: float = 0.1
+    feeds_seconds: float = 30.0
+    clusters_seconds: float = 5.0
+    recover_seconds: float = 30.0
+
+
+@dataclass
+class Gepetto:
+    """Everything of one process. `run` acts until cancelled; call it under `Leadership.lead`."""
+
+    engine: AsyncEngine
+    world: World
+    readers: Mapping[str, FeedReader]
+    clusters: ClusterFeed
+    intake: EventIntake
+    executor: Executor
+    configuration: Configuration
+    decider: Decider
+    metrics: Metrics
+    clock: Callable[[], float] = time.time
+    cadence: Cadence = Cadence()
+    forget_server: Callable[[str], Awaitable[None]] | None = None
+    spent: Spent = field(default_factory=Spent)
+    last_snapshot: Snapshot | None = None
+    last_intents: tuple[Intent, ...] = ()
+    last_refused: tuple[Refusal, ...] = ()
+    dirty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.executor.report = self._ended
+        self.executor.handlers = {"RecordInstance": self._record, "DrainServer": self._forget}
+
+    async def run(self) -> None:
+        """Recover what was left open, then act."""
+        self.metrics.leader.set(1)
+        try:
+            counts = await self.executor.recover()
+            if counts:
+                log.info("recovered", **counts)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.executor.run())
+                group.create_task(self._every(self.cadence.clusters_seconds, self.read_clusters))
+                group.create_task(self._every(self.cadence.recover_seconds, self._retry_open))
+                group.create_task(self._watch_lag())
+                for reader in self.readers.values():
+                    group.create_task(self._every(self.cadence.feeds_seconds, self._refresher(reader)))
+                group.create_task(self._decide_forever())
+        finally:
+            self.metrics.leader.set(0)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except (*OUTAGES, UnavailableError) as error:
+                log.warning("will try again", work=getattr(work, "__name__", ""), reason=type(error).__name__)
+            await asyncio.sleep(seconds)
+
+    def _refresher(self, reader: FeedReader) -> Callable[[], Awaitable[None]]:
+        async def refresh() -> None:
+            await reader.refresh()
+            self.dirty.set()
+
+        return refresh
+
+    async def read_clusters(self) -> None:
+        """One reading of every cluster into the world."""
+        names = {row.name: row.server_id for row in self.world.rows.servers}
+        try:
+            self.world.take_clusters(await self.clusters.read(names, self.clock()), self.clock())
+        except UnavailableError as error:
+            log.warning("the clusters cannot be read", reason=str(error))
+
+    async def _retry_open(self) -> None:
+        busy = {intent.key.split(":", 1)[1] for intent in self.executor.in_flight.values() if ":" in intent.key}
+        open_entries = await self.executor.launcher.store.open_entries()
+        if any(entry.deployment_id not in busy and entry.step.value == "draining" for entry in open_entries):
+            await self.executor.resume_endings(busy)
+
+    async def _watch_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.5)
+            self.metrics.loop_lag.observe(max(0.0, loop.time() - before - 0.5))
+
+    async def _decide_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self.cadence.decide_seconds):
+                    await self.dirty.wait()
+            except TimeoutError:
+                pass  # nothing happened: decide anyway, because time alone opens and closes things
+            await asyncio.sleep(self.cadence.debounce_seconds)
+            self.dirty.clear()
+            try:
+                await self.decide_once()
+            except OUTAGES as error:
+                log.warning("no decision without the database", reason=type(error).__name__)
+
+    async def decide_once(self) -> tuple[Intent, ...]:
+        """Fetch, read our rows, decide, pass the gate, hand over; returns what was let through."""
+        await self._fetch_definitions()
+        await self.read_rows()
+        await self._finish_requests()
+        snapshot = self.world.snapshot(self.clock(), self.executor.in_flight.values())
+        began = time.perf_counter()
+        wanted = await self.decider.decide(snapshot, self.configuration)
+        allowed, refused, self.spent = pass_gate(snapshot, wanted, self.configuration, self.spent)
+        seconds = time.perf_counter() - began
+        self.last_snapshot, self.last_intents, self.last_refused = snapshot, allowed, refused
+        self.metrics.saw(snapshot)
+        self.metrics.decided(seconds, allowed, refused)
+        self.executor.job_ports = self._job_ports()
+        self.executor.submit(tuple(intent for intent in allowed if not isinstance(intent, NoOp)), snapshot)
+        for refusal in refused:
+            if refusal.alert:
+                log.error("held back by the safety gate", intent=refusal.intent.key, reason=refusal.reason)
+        await self._journal(snapshot, allowed, refused, seconds)
+        return allowed
+
+    async def read_rows(self) -> None:
+        """Our rows, in one query."""
+        now = self.clock()
+        try:
+            self.world.rows = await read_rows(self.engine)
+        except OUTAGES:
+            self.world.note(SourceName.DATABASE, now, complete=False)
+            raise
+        self.world.note(SourceName.DATABASE, now, complete=True)
+
+    async def _finish_requests(self) -> None:
+        """An operator's request to end a copy is done once its row has gone."""
+        known = {row.deployment_id for row in self.world.rows.deployments}
+        done = [item.id for item in self.world.rows.requests if item.kind == "undeploy" and item.subject not in known]
+        if done:
+            async with AsyncSession(self.engine) as session, session.begin():
+                for request in done:
+                    await requests.finish(session, request)
+
+    async def _fetch_definitions(self) -> None:
+        pending, self.intake.refetch = self.intake.refetch, set()
+        for validator, chute_id, version in sorted(pending):
+            reader = self.readers.get(validator)
+            if reader is not None:
+                await reader.fetch(chute_id, version)
+
+    def _job_ports(self) -> dict[str, tuple[tuple[str, int], ...]]:
+        wanted = {job.chute_id for job in self.world.jobs.values()}
+        return {
+            chute_id: tuple((port.proto, port.port) for job in record.jobs or () for port in job.ports)
+            for chute_id, (_, record) in self.world.chutes.items()
+            if chute_id in wanted
+        }
+
+    def _ended(self, intent: Intent, result: str) -> None:
+        self.metrics.ended(intent, result)
+        if result not in {"ignored", "recorded"}:
+            log.info("intent", key=intent.key, result=result)
+        self.dirty.set()
+
+    async def _record(self, intent: Intent, snapshot: Snapshot) -> str:
+        if not isinstance(intent, RecordInstance):
+            return "ignored"
+        row = next((row for row in snapshot.deployments if row.id == intent.deployment_id), None)
+        if row is None or row.config_id is None:
+            return "ignored"
+        at = datetime.fromtimestamp(snapshot.now, UTC)
+        async with AsyncSession(self.engine) as session, session.begin():
+            await deployments.set_instance(session, row.config_id, intent.instance_id)
+            if intent.verified:
+                await deployments.set_verified(session, intent.instance_id, at)
+            if intent.active and row.activated_at is None:
+                await deployments.set_activated(session, row.config_id, at)
+        return "recorded"
+
+    async def _forget(self, intent: Intent, snapshot: Snapshot) -> str:
+        if not isinstance(intent, DrainServer):
+            return "ignored"
+        if self.forget_server is not None:
+            await self.forget_server(intent.server_id)
+        async with AsyncSession(self.engine) as session, session.begin():
+            await servers.remove(session, intent.server_id)
+            for order in snapshot.orders:
+                if order.subject_id == intent.server_id and order.source.startswith("request "):
+                    await requests.finish(session, int(order.source.split(" ", 1)[1]))
+        self.world.orders.pop(f"server_deleted:{intent.server_id}", None)
+        return "forgotten"
+
+    async def _journal(
+        self, snapshot: Snapshot, allowed: tuple[Intent, ...], refused: tuple[Refusal, ...], seconds: float
+    ) -> None:
+        """Keep a decision that wanted something; with the snapshot's digest it can be compared with a replay."""
+        acted = [intent for intent in allowed if not isinstance(intent, NoOp | RecordInstance)]
+        if not acted and not refused:
+            return
+        body: dict[str, object] = {
+            "intents": [_plain(intent) for intent in acted],
+            "refused": [{"key": item.intent.key, "reason": item.reason, "alert": item.alert} for item in refused],
+        }
+        record = DecisionRecord(
+            made_at=datetime.fromtimestamp(snapshot.now, UTC),
+            digest=snapshot.digest(),
+            strategy=self.decider.name,
+            seconds=seconds,
+            body=body,
+        )
+        async with asyncio.timeout(30), AsyncSession(self.engine) as session, session.begin():
+            session.add(record)
+
+
+def _plain(intent: Intent) -> dict[str, object]:
+    if not is_dataclass(intent):
+        raise TypeError(f"intents are dataclasses, got {type(intent).__name__}")
+    return {"kind": type(intent).__name__, **asdict(intent)}
