@@ -64,7 +64,6 @@ class Hello(Model):
     event: Literal["hello"] = "hello"
     verb: Verb
     host: str
-    deploy_digest: str
 
 
 class Connected(Model):

@@ -29,10 +29,12 @@ class HostFacts(Model):
     swap_mib: int | None = None
     root_free_gib: int | None = None
     data_free_gib: int | None = None
+    #: IPv4 addresses on the machine's own interfaces; those of pods and containers are left out.
     addresses: tuple[str, ...] = ()
+    #: Source address of the default route.
+    route_address: str | None = None
     k3s_version: str | None = None
     driver_version: str | None = None
     gpus: tuple[GpuFacts, ...] = ()
-    simulated_gpus: bool = False
     pending_security_updates: int | None = None
     reboot_required: bool | None = None

@@ -38,7 +38,7 @@ PLAN = Plan(
 @pytest.mark.parametrize(
     "event",
     [
-        Hello(verb=Verb.PLAN, host="gpu-0", deploy_digest="d"),
+        Hello(verb=Verb.PLAN, host="gpu-0"),
         Connected(seconds=0.1),
         FactsEvent(facts=HostFacts(cores=4)),
         PlanEvent(plan=PLAN),

@@ -1,0 +1,1 @@
+"""Operations that pyinfra lacks or has with a trap. Each compares a fact; a second run yields no command."""

@@ -1,0 +1,66 @@
+"""Files with their whole content: one look, one atomic replacement, content never in an argument list."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+
+from infra.hosts.facts.shell import Holds, Printed
+from infra.hosts.operations.commands import Commands
+from infra.hosts.paths import STAMPS
+
+
+@operation()
+def content(
+    path: str,
+    text: str,
+    mode: str = "644",
+    owner: str = "root",
+    group: str = "root",
+    stamp: str | None = None,
+) -> Commands:
+    """The file holds exactly this text, ends with a newline, and has this mode and owner.
+
+    Args:
+        stamp: unit whose restart stamp is taken away before the file changes, so that a run that dies in between
+            still restarts the unit next time.
+    """
+    wanted = text if text.endswith("\n") else f"{text}\n"
+    quoted = shlex.quote(path)
+    digest = hashlib.sha256(wanted.encode()).hexdigest()
+    seen = host.get_fact(
+        Printed, f"[ -f {quoted} ] && [ ! -L {quoted} ] && sha256sum < {quoted} && stat -c '%a %U %G' {quoted}"
+    )
+    attributes = f"{mode.lstrip('0')} {owner} {group}"
+    if len(seen) == 2 and seen[0].split()[0] == digest and seen[1] == attributes:
+        host.noop(f"{path} is as wanted")
+        return
+    if stamp is not None:
+        yield StringCommand(f"rm -f {stamp_path(stamp)}")
+    yield StringCommand(
+        f"mkdir -p {shlex.quote(path.rpartition('/')[0] or '/')} && umask 077 && "
+        f't=$(mktemp {shlex.quote(path + ".XXXXXX")}) && cat > "$t" && '
+        f'chown {owner}:{group} "$t" && chmod {mode} "$t" && mv -fT "$t" {quoted} || '
+        f'{{ rm -f "$t"; exit 1; }}',
+        _stdin=wanted,
+    )
+
+
+@operation()
+def absent(path: str, stamp: str | None = None) -> Commands:
+    """There is no such file or link."""
+    quoted = shlex.quote(path)
+    if not host.get_fact(Holds, f"[ -e {quoted} ] || [ -L {quoted} ]"):
+        host.noop(f"{path} is absent")
+        return
+    if stamp is not None:
+        yield StringCommand(f"rm -f {stamp_path(stamp)}")
+    yield StringCommand(f"rm -f {quoted}")
+
+
+def stamp_path(unit: str) -> str:
+    """Where the digest of the settings lies with which the unit was last started."""
+    return f"{STAMPS}/{unit}"

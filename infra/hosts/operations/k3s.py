@@ -1,0 +1,126 @@
+"""Operations on the machine's k3s."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pyinfra import host
+from pyinfra.api import FileUploadCommand, OperationError, StringCommand, operation
+
+from infra.hosts.facts.shell import Holds, Printed
+from infra.hosts.operations.commands import Commands
+from infra.hosts.operations.files import stamp_path
+from infra.hosts.paths import K3S, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
+from infra.spec import BinarySource
+
+KUBECTL: Final = f"{K3S} kubectl --kubeconfig {K3S_KUBECONFIG}"
+_CHUNK_BYTES: Final = 1 << 20
+
+
+@operation()
+def binary(source: BinarySource, version: str) -> Commands:
+    """k3s of this version is installed, from a source whose checksum is checked before it replaces anything."""
+    found = host.get_fact(
+        Printed, f"{K3S} --version 2>/dev/null | awk 'NR==1{{print $3}}'; sha256sum < {K3S} 2>/dev/null"
+    )
+    same_version = found[:1] == [version]
+    same_content = source.sha256 is None or any(line.startswith(source.sha256) for line in found[1:2])
+    if same_version and same_content:
+        host.noop(f"k3s {version} is installed")
+        return
+    yield StringCommand(f"rm -f {stamp_path('k3s')}")
+    fetch = (
+        f'cp {shlex.quote(source.local_path)} "$t"'
+        if source.local_path is not None
+        else f'curl -fsSL --retry 5 --retry-delay 5 -o "$t" {shlex.quote(source.url)}'
+    )
+    check = f'echo "{source.sha256}  $t" | sha256sum -c - >/dev/null' if source.sha256 else "true"
+    # The new file takes the old one's place by rename: a running k3s keeps its own.
+    yield StringCommand(
+        f"mkdir -p {K3S.rpartition('/')[0]} && t=$(mktemp {K3S}.XXXXXX) && "
+        f'{fetch} && {check} && chmod 755 "$t" && '
+        f"seen=$(\"$t\" --version | awk 'NR==1{{print $3}}') && "
+        f'{{ [ "$seen" = {version} ] || {{ echo "{source.url} is k3s $seen, wanted {version}" >&2; false; }}; }} && '
+        f'mv -f "$t" {K3S} && ln -sf k3s /usr/local/bin/kubectl && ln -sf k3s /usr/local/bin/crictl || '
+        f'{{ rm -f "$t"; exit 1; }}'
+    )
+
+
+@operation()
+def preloaded(archive: str) -> Commands:
+    """k3s finds the archive, which lies on the machine already, when it starts."""
+    link = f"{K3S_PRELOADED}/{archive.rpartition('/')[2]}"
+    if host.get_fact(Holds, f'[ "$(readlink {shlex.quote(link)})" = {shlex.quote(archive)} ]'):
+        host.noop(f"{link} is there")
+        return
+    yield StringCommand(f"mkdir -p {K3S_PRELOADED} && ln -sfn {shlex.quote(archive)} {shlex.quote(link)}")
+
+
+@operation()
+def ready(node: str, timeout_seconds: int) -> Commands:
+    """The API answers and the node is Ready. Waits for it, and where it gives up, says what k3s logged."""
+    condition = is_ready(node)
+    if host.get_fact(Holds, condition):
+        host.noop(f"{node} is Ready")
+        return
+    yield StringCommand(
+        f"for i in $(seq {timeout_seconds}); do if {condition}; then exit 0; fi; sleep 1; done; "
+        f"echo 'k3s is not Ready after {timeout_seconds} s; its last words:' >&2; "
+        "journalctl -u k3s -n 15 --no-pager -o cat >&2; exit 1"
+    )
+
+
+def is_ready(node: str) -> str:
+    """Shell condition: the cluster answers and the node is Ready."""
+    path = '{.status.conditions[?(@.type=="Ready")].status}'
+    return (
+        f"[ -s {K3S_KUBECONFIG} ] && {KUBECTL} get --raw /readyz >/dev/null 2>&1 && "
+        f"[ \"$({KUBECTL} get node {node} -o jsonpath='{path}' 2>/dev/null)\" = True ]"
+    )
+
+
+@operation()
+def labelled(node: str, labels: Mapping[str, str]) -> Commands:
+    """The node carries these labels; others are left alone. (k3s sets labels only when it first registers.)"""
+    template = '{{range $k, $v := .metadata.labels}}{{$k}}={{$v}}{{"\\n"}}{{end}}'
+    seen = host.get_fact(Printed, f"{KUBECTL} get node {node} -o go-template='{template}' 2>/dev/null")
+    missing = sorted(f"{key}={value}" for key, value in labels.items() if f"{key}={value}" not in seen)
+    if not missing:
+        host.noop("all labels are set")
+        return
+    yield StringCommand(f"{KUBECTL} label --overwrite node {node} {' '.join(map(shlex.quote, missing))}")
+
+
+@operation()
+def image(reference: str, archive: str, sha256: str | None) -> Commands:
+    """The image is in the node's containerd. A reference that is present is right: its tag names the inputs."""
+    if host.get_fact(Holds, f"{K3S} ctr -n k8s.io images ls -q 2>/dev/null | grep -qxF {shlex.quote(reference)}"):
+        host.noop(f"{reference} is imported")
+        return
+    if host.state.is_executing:
+        _check_archive(Path(archive), sha256)
+    remote = f"{UPLOADS}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}.tar"
+    yield StringCommand(f"mkdir -p {UPLOADS} && chmod 700 {UPLOADS}")
+    yield FileUploadCommand(archive, remote)
+    yield StringCommand(f"{K3S} ctr -n k8s.io images import {remote}; code=$?; rm -f {remote}; exit $code")
+    yield StringCommand(
+        f"{K3S} ctr -n k8s.io images ls -q | grep -qxF {shlex.quote(reference)} || "
+        f"{{ echo 'the archive {archive} holds no image {reference}' >&2; exit 1; }}"
+    )
+
+
+def _check_archive(archive: Path, sha256: str | None) -> None:
+    if not archive.is_file():
+        raise OperationError(f"{archive} does not exist: build the image first")
+    if sha256 is None:
+        return
+    digest = hashlib.sha256()
+    with archive.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    if digest.hexdigest() != sha256:
+        raise OperationError(f"{archive} has sha256 {digest.hexdigest()}, wanted {sha256}: build the image again")
