@@ -86,7 +86,9 @@ def _connected(state: State, host: Host, spec: HostSpec) -> Iterator[None]:
     try:
         host.connect(show_errors=False, raise_exceptions=True)
     except ConnectError as error:
-        raise CannotConnectError(f"{spec.user}@{spec.host}:{spec.port}: {error}") from None
+        raise CannotConnectError(
+            f"{spec.name} does not take SSH: {error}; `ssh -p {spec.port} {spec.user}@{spec.host}` from here shows why"
+        ) from None
     state.activate_host(host)
     yield
     state.set_stage(StateStage.Disconnect)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pyinfra.api import Config, Inventory, State
+from pyinfra.connectors.fake import FakeConnector
 
 from infra.hosts.emitter import Emitter
 from infra.hosts.failures import RunnerError
 from infra.hosts.runner import run_on
 from infra.spec import Event, HostSpec, Plan, PlanEvent, Verb, parse_event
 
-Responses = Mapping[str | re.Pattern[str], object]
+Responses = Mapping[str, object]
 
 _MACHINE: Final = """\
 machine_id=0123456789abcdef0123456789abcdef
@@ -51,8 +51,12 @@ class Run:
 
 
 def run_fake(verb: Verb, spec: HostSpec, responses: Responses | None = None) -> Run:
-    """Run a verb on a fake machine. `responses` map parts of commands to what the machine prints; the first match wins."""
-    answers: dict[str | re.Pattern[str], object] = {**(responses or {}), "say machine_id": _MACHINE}
+    """Run a verb on a fake machine.
+
+    Args:
+        responses: parts of commands -> what the machine prints; the first match wins.
+    """
+    answers: dict[str, object] = {"say machine_id": _MACHINE, **(responses or {})}
     data: dict[str, Any] = {"fake_responses": answers, "fake_delay": 0, "fake_delay_jitter": 0}
     inventory = Inventory(([("@fake/machine", data)], {}))
     state = State(inventory, Config(PARALLEL=1))
@@ -64,4 +68,4 @@ def run_fake(verb: Verb, spec: HostSpec, responses: Responses | None = None) -> 
         error = caught
     events = tuple(parse_event(line) for line in out.getvalue().splitlines())
     (host,) = state.inventory
-    return Run(events, tuple(host.connector.executed_commands), error)
+    return Run(events, tuple(cast("FakeConnector", host.connector).executed_commands), error)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pyinfra.api.deploy import deploy
-from pyinfra.operations import server
 
-from infra.hosts.operations import files, packages, services
+from infra.hosts.operations import clock, files, packages, services
 from infra.spec import HostSpec, TimeSpec
 
 _UPGRADE_UNITS: Final = ("unattended-upgrades.service", "apt-daily.timer", "apt-daily-upgrade.timer")
@@ -43,7 +42,7 @@ def base(spec: HostSpec) -> None:
 
 
 def _time(wanted: TimeSpec) -> None:
-    server.timezone(name=f"time zone {wanted.timezone}", timezone=wanted.timezone)
+    clock.timezone(name=f"time zone {wanted.timezone}", name_of_zone=wanted.timezone)
     if not wanted.ntp_servers:
         return
     packages.present(name="time synchronisation", packages=(_TIMESYNC,))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import yaml
 from pyinfra.api import FactBase
 from pyinfra.api.host import Host
 
-from app.protocol.ports import HostPort
 from infra.hosts.paths import K3S_KUBECONFIG
 from infra.spec import HostSpec
+from infra.spec.kubeconfig import public_kubeconfig
 
 
 class AdminKubeconfig(FactBase[str]):
@@ -31,19 +30,3 @@ def read_kubeconfig(host: Host, spec: HostSpec) -> str | None:
         return None
     text = host.get_fact(AdminKubeconfig)
     return public_kubeconfig(text, spec.name, spec.public_address) if text.strip() else None
-
-
-def public_kubeconfig(text: str, node: str, address: str) -> str:
-    """The same credentials under the node's name, with the address that others can reach."""
-    config = yaml.safe_load(text)
-    cluster = config["clusters"][0]["cluster"]
-    user = config["users"][0]["user"]
-    named = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": node, "cluster": {**cluster, "server": f"https://{address}:{HostPort.KUBERNETES_API}"}}],
-        "users": [{"name": node, "user": user}],
-        "contexts": [{"name": node, "context": {"cluster": node, "user": node}}],
-        "current-context": node,
-    }
-    return yaml.safe_dump(named, sort_keys=False)
