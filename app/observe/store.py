@@ -1,0 +1,155 @@
+"""Takes complete lists into Redis: reads what is known, plans, applies in one atomic step.
+
+Synchronous on purpose: a big list is handled in a process of its own (`app.observe.intake`), where parsing 40 MB stalls
+nobody; a small one in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, cast
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from app.observe.entries import decode_known
+from app.observe.keys import entries_key, held_key
+from app.observe.planning import Hold, KnownKind, ListReport, Operation, Plan, ShrinkPolicy, Source, plan_list
+from app.observe.scripts import APPLY
+from app.protocol.channels import ResourceType, health_key, resources_key
+
+
+class SyncMode(StrEnum):
+    """How a list reaches the cache: as a first registration, as a resync, or beside both as a live list."""
+
+    REGISTER = "register"
+    RESYNC = "resync"
+    LIST = "list"
+
+
+class NotTrackedError(LookupError):
+    """The cluster is not tracked: a list or an event must not bring it into being."""
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What taking in a list did."""
+
+    total: int
+    applied: int
+    held: int
+    skipped: int
+    is_complete: bool
+
+
+#: Scripts are sent once and called by their digest after that.
+_TIMESPEC: Final = "microseconds"
+
+
+def iso_timestamp(now_ms: int) -> str:
+    """UTC with six fractional digits, without which the public reader cannot parse it (spec: agent-monitor 4.9)."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec=_TIMESPEC)
+
+
+def take_in(
+    redis: Redis,
+    cluster: str,
+    report: ListReport,
+    mode: SyncMode,
+    now_ms: int,
+    *,
+    agent: str = "",
+    policy: ShrinkPolicy | None = None,
+) -> SyncResult:
+    """Make the cache equal to a list, in one atomic step.
+
+    Raises:
+        NotTrackedError: mode `LIST`, and the cluster is not tracked.
+    """
+    plan = plan_list(report, read_known(redis, cluster, report.objects), now_ms, policy)
+    codes = _apply(redis, cluster, plan, report, mode, now_ms, agent)
+    if codes == [-1]:
+        raise NotTrackedError(f"cluster {cluster} is not tracked; its agent must register first")
+    total = sum(len(items) for items in report.objects.values())
+    return SyncResult(total, sum(codes), plan.held, sum(report.skipped.values()), plan.is_complete)
+
+
+def read_known(redis: Redis, cluster: str, kinds: Mapping[ResourceType, object]) -> dict[ResourceType, KnownKind]:
+    """What the cache holds of a cluster, without bodies."""
+    pipe = redis.pipeline(transaction=True)
+    for kind in kinds:
+        pipe.hgetall(entries_key(cluster, kind))
+        pipe.hkeys(resources_key(cluster, kind))
+        pipe.hgetall(held_key(cluster, kind))
+    answers = pipe.execute()
+    known = {}
+    for place, kind in enumerate(kinds):
+        entries, fields, held = answers[3 * place : 3 * place + 3]
+        known[kind] = KnownKind(
+            {name.decode(): decode_known(text) for name, text in entries.items()},
+            frozenset(name.decode() for name in fields),
+            {name.decode(): parse_hold(text) for name, text in held.items()},
+        )
+    return known
+
+
+def parse_hold(text: bytes) -> Hold:
+    """A held deletion as stored."""
+    uid, _, first_ms = text.decode().rpartition(" ")
+    return Hold(uid, int(first_ms))
+
+
+def apply_arguments(
+    cluster: str,
+    now_ms: int,
+    operations: tuple[Operation, ...],
+    *,
+    mode: str,
+    list_version: str = "",
+    agent: str = "",
+    is_complete: bool = False,
+) -> list[str | bytes | int]:
+    """The arguments of one `APPLY` call."""
+    arguments: list[str | bytes | int] = [
+        cluster,
+        now_ms,
+        iso_timestamp(now_ms),
+        mode,
+        list_version,
+        agent,
+        "1" if is_complete else "0",
+    ]
+    for operation in operations:
+        arguments.extend(operation.arguments())
+    return arguments
+
+
+def _apply(
+    redis: Redis, cluster: str, plan: Plan, report: ListReport, mode: SyncMode, now_ms: int, agent: str
+) -> list[int]:
+    # Lists of several kinds have several versions; the lowest is the one that holds for all of them.
+    versions = [version for version in report.versions.values() if version.isdigit()]
+    list_version = min(versions, key=int) if report.source is Source.LIVE and versions else ""
+    all_kinds = set(report.objects) == set(ResourceType)
+    arguments = apply_arguments(
+        cluster,
+        now_ms,
+        plan.operations,
+        mode=mode.value,
+        list_version=list_version,
+        agent=agent,
+        is_complete=plan.is_complete and all_kinds,
+    )
+    script = redis.register_script(APPLY)
+    try:
+        return cast("list[int]", redis.evalsha(script.sha, 0, *arguments))
+    except NoScriptError:
+        return cast("list[int]", redis.eval(APPLY, 0, *arguments))
+
+
+def is_tracked(redis: Redis, cluster: str) -> bool:
+    """Whether a cluster has a health key."""
+    return bool(redis.exists(health_key(cluster)))
