@@ -1,6 +1,6 @@
 """Health by the monitor's own clock, and everything else that is looked at in turn (spec: agent-monitor 11.1, 20.1).
 
-One pass: notice a Redis that lost its data, finish removals, judge every cluster, ask for lists where something was lost.
+One pass: notice a Redis that lost its data, finish removals, judge every cluster, ask for lists where some were lost.
 `judge` is pure. A pass that fails is logged; the next one starts anew.
 """
 
@@ -138,7 +138,7 @@ class HealthChecker:
 
     async def _data_loss(self) -> str | None:
         """Why the cache may be stale as a whole: this monitor is new, or Redis restarted, was flushed or restored."""
-        info = cast("dict[str, Any]", await self._redis.info("server"))
+        info = await self._redis.info("server")
         run_id = str(info["run_id"])
         stored = await self._redis.get(EPOCH)
         epoch = await self._redis.incr(EPOCH)

@@ -87,7 +87,12 @@ class KnownKind:
 
 @dataclass(frozen=True)
 class ListReport:
-    """A complete list of some kinds. `version` is the list's own, known only of live lists."""
+    """A complete list of some kinds.
+
+    Args:
+        versions: the lists' own versions, known only of live lists.
+        force: objects whose cached version two live lists contradicted: take the list's word, however old it looks.
+    """
 
     source: Source
     objects: Mapping[ResourceType, tuple[KubernetesObject, ...]]
@@ -196,7 +201,9 @@ def _newer(report: ListReport, kind: ResourceType, before: KnownKind, absent: fr
     return frozenset(
         name
         for name in absent
-        if name in before.entries and compare_versions(before.entries[name].version, version) == 1
+        if name in before.entries
+        and (kind, name) not in report.force
+        and compare_versions(before.entries[name].version, version) == 1
     )
 
 

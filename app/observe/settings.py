@@ -1,4 +1,4 @@
-"""Settings of the monitor, from the public monitor's environment variables and a few of ours (spec: agent-monitor 14.6)."""
+"""Settings of the monitor: the public monitor's environment variables and a few of ours (spec: agent-monitor 14.6)."""
 
 from __future__ import annotations
 
