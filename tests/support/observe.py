@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import httpx
-import uvicorn
 
 from app.observe.api.application import Services, create_application
 from app.observe.inventory import InventoryUnavailableError, Server
 from app.observe.settings import MonitorSettings, ObservationMode
 from app.protocol.signing import Purpose, Signer
+from tests.support.serving import serving
 
 SEED = secrets.token_hex(32)
 SIGNER = Signer.from_seed(SEED)
@@ -70,20 +69,8 @@ async def running_monitor(
 ) -> AsyncIterator[RunningMonitor]:
     """Serve until the block ends."""
     app = create_application(settings, inventory, now)
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if task.done():
-                task.result()
-                raise RuntimeError("the monitor ended before it served")
-            await asyncio.sleep(0.01)
-        bound = server.servers[0].sockets[0].getsockname()[1]
-        yield RunningMonitor(f"http://127.0.0.1:{bound}", app.state.services)
-    finally:
-        server.should_exit = True
-        await task
+    async with serving(app, port) as url:
+        yield RunningMonitor(url, app.state.services)
 
 
 class AgentClient:
