@@ -6,6 +6,7 @@ are compared one by one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -191,3 +192,31 @@ def path_text(path: Path) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+_STEP: Final = re.compile(r"""\.?([^.\[\]"]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]|\[(\*)\]""")
+
+
+def parse_path(text: str) -> Path:
+    """The inverse of `path_text`; `[*]` becomes the step "*".
+
+    Raises:
+        ValueError: `text` is no property path.
+    """
+    path: list[str | int] = []
+    at = 0
+    while at < len(text):
+        step = _STEP.match(text, at)
+        if step is None:
+            raise ValueError(f"{text!r} is no property path; wanted for example spec.replicas")
+        name, index, quoted, star = step.groups()
+        path.append(int(index) if index else (name or star or quoted.replace('\\"', '"')))
+        at = step.end()
+    return tuple(path)
+
+
+def contains(outer: Path, inner: Path) -> bool:
+    """Whether `inner` is `outer` or lies in it."""
+    return len(inner) >= len(outer) and all(
+        want in ("*", have) for want, have in zip(outer, inner[: len(outer)], strict=True)
+    )
