@@ -1,8 +1,7 @@
-"""Messages to the engine that started the provider, and whether that engine is still there."""
+"""Messages to the engine that started the provider."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import grpc
@@ -10,8 +9,6 @@ import grpc.aio
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 _CALL_TIMEOUT_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 1.0
-_GONE_AFTER_SECONDS: Final = 5.0
 
 
 class EngineLog:
@@ -52,19 +49,4 @@ class EngineLog:
             stub = engine_pb2_grpc.EngineStub(self._channel)
             await stub.Log(request, timeout=_CALL_TIMEOUT_SECONDS)  # type: ignore[misc]  # typed for plain channels
         except grpc.aio.AioRpcError:
-            return  # an engine that does not listen must not fail the work; `gone` notices one that ended
-
-    async def gone(self) -> None:
-        """Returns when the engine has not been there for some seconds; never if there is none."""
-        clock = asyncio.get_running_loop().time
-        missing_since: float | None = None
-        while True:
-            channel = self._channel
-            state = channel.get_state(try_to_connect=True) if channel is not None else None
-            if state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                missing_since = None if state in (None, grpc.ChannelConnectivity.READY) else missing_since
-            elif missing_since is None:
-                missing_since = clock()
-            if missing_since is not None and clock() - missing_since > _GONE_AFTER_SECONDS:
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
+            return  # an engine that does not listen must not fail the work

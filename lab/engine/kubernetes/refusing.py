@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002, N802 -- names and arguments are the protocol's
 """Methods of the provider protocol that the stand-in has not got.
 
 Written out because the generated defaults would be answered in a thread.

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002, N802 -- names and arguments are the protocol's
 """The plugin's gRPC face: protobuf in, calls on handlers, protobuf out. Must not decide anything about resources."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ import asyncio
 import importlib.metadata
 import os
 from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
@@ -39,6 +38,7 @@ from lab.engine.kubernetes.wire import abort, check_failures, initialization_det
 
 _Context = grpc.aio.ServicerContext[object, object]
 _Answer = TypeVar("_Answer")
+ANNOUNCEMENT: Final = "kubernetes: this is the lab's stand-in, not the official provider"
 _AUTONAMING: Final = provider_pb2.CheckRequest.AutonamingOptions
 
 
@@ -53,9 +53,13 @@ class KubernetesServicer(RefusingServicer):
     def __init__(self, log: EngineLog) -> None:
         self._log = log
         self._session: Session | None = None
-        self._running: set[asyncio.Future[object]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def close(self) -> None:
+        """End what is under way, and all connections."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
         await self._log.close()
@@ -78,6 +82,7 @@ class KubernetesServicer(RefusingServicer):
     ) -> provider_pb2.ConfigureResponse:
         if self._session is not None:
             await self._session.close()
+        await self._log.info("", ANNOUNCEMENT)
         self._session = await connect(Settings.parse(decode(request.args), os.environ), self._log)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
