@@ -15,7 +15,7 @@ RUN := .venv/bin/
 
 .PHONY: help
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/; s/\$$\$$/$$/g' | expand -t 18
 
 $(UV): lab/setup/uv.sh
 	@bash lab/setup/uv.sh "$@"
@@ -38,8 +38,32 @@ check: $(VENV) ## static checks and the unit tier, under a minute
 	@bash lab/setup/timed.sh "imports" $(RUN)lint-imports
 	@bash lab/setup/timed.sh "unit tests" $(RUN)pytest -q -n 2 --durations=0 --durations-min=2 tests/unit
 
+.PHONY: up
+up: prerequisites $(VENV) ## a whole fleet on this machine: control host, GPU hosts (simulated), through a real `pulumi up`
+	@$(RUN)python -m lab up
+
+.PHONY: down
+down: $(VENV) ## take the fleet away: machines, networks, stack; builds stay in the cache
+	@$(RUN)python -m lab down
+
+.PHONY: preview
+preview: $(VENV) ## what `pulumi up` would change on the lab's stack
+	@$(RUN)python -m lab preview
+
+.PHONY: status
+status: $(VENV) ## machines, clusters and endpoints of the lab
+	@$(RUN)python -m lab status
+
+.PHONY: env
+env: $(VENV) ## for a shell: eval "$$(make -s env)"; then pulumi, helm and headframe mean the lab
+	@$(RUN)python -m lab env
+
+.PHONY: toolchain
+toolchain: $(VENV) ## download or build the lab's programs: pulumi, helm, Kubernetes (minutes, once)
+	@$(RUN)python -m lab toolchain
+
 .PHONY: test
-test: prerequisites $(VENV) ## every test: unit, service, host and e2e tiers, with coverage
+test: prerequisites toolchain ## every test: unit, service, host and e2e tiers, with coverage
 	@rm -f .coverage .coverage.*
 	@$(RUN)pytest -q -n 2 --dist loadfile --cov tests/unit
 	@$(RUN)pytest -q --cov --cov-append --durations=15 $(wildcard tests/service tests/host tests/e2e)

@@ -1,0 +1,120 @@
+"""`python -m lab up|down|preview|status|env`: the lab, as the Makefile calls it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Final
+
+from cyclopts import App
+from rich.console import Console
+
+from lab.engine.toolchain import Toolchain, prepare
+from lab.fleet import machines
+from lab.fleet.engine import EngineError, LabEngine
+from lab.fleet.leftovers import end_engine_processes
+from lab.fleet.phases import Phases
+from lab.fleet.stack import STACK
+from lab.fleet.summary import show
+from lab.hosts.fleet import LabFleet
+from lab.hosts.requirements import CannotBootHostsError, missing
+from lab.kubernetes.binary import kubernetes_binary
+from lab.state import state_folder
+
+app = App(name="python -m lab", help="The lab: a whole fleet on this machine.")
+#: What a shell needs to speak to the lab; everything else of the environment is its own.
+_EXPORTED: Final = ("PATH", "HEADFRAME_CACHE")
+
+
+@app.command
+def up() -> int:
+    """Boot the machines and bring the stack up on them; 0 where all of it is there."""
+    if lacks := missing():
+        print("this machine cannot boot lab hosts:", *(f"  - {line}" for line in lacks), sep="\n", file=sys.stderr)
+        return 1
+    phases, state = Phases(), state_folder()
+    with phases.phase("engine"):
+        toolchain = prepare()
+        _say(toolchain)
+    with phases.phase("kubernetes"):
+        kubernetes_binary()
+        fleet = machines.fleet(state)
+    with phases.phase("hosts"):
+        fleet.boot()
+    engine = LabEngine(toolchain, state)
+    with phases.phase("stack"):
+        engine.select(machines.generated(fleet), fleet.private_key)
+    (state / "logs").mkdir(exist_ok=True, mode=0o700)
+    with phases.phase("pulumi up"):
+        status = engine.run("up", "--yes", "--skip-preview", log=state / "logs" / "up.log")
+    console = Console()
+    show(console, fleet, engine)
+    console.print(phases.table())
+    if status:
+        print(f"pulumi up ended with {status}: `make up` again continues where it stopped", file=sys.stderr)
+    return status
+
+
+@app.command
+def down() -> int:
+    """Take everything away: machines with their disks, networks, the stack. Builds stay in the cache."""
+    state = state_folder()
+    ended = end_engine_processes(state / "engine" / "home")
+    if ended:
+        print(f"  ended {ended} processes of an interrupted run")
+    LabFleet.load(STACK, state, progress=lambda line: print(f"  {line}")).wipe()
+    LabEngine(prepare(), state).forget()
+    return 0
+
+
+@app.command
+def preview(*arguments: str) -> int:
+    """Show what `pulumi up` would do."""
+    return pulumi("preview", *arguments)
+
+
+@app.command
+def pulumi(*arguments: str) -> int:
+    """Run any `pulumi` command on the lab's stack."""
+    engine = LabEngine(prepare(), state_folder())
+    if not engine.exists():
+        print("the lab is not up: make up", file=sys.stderr)
+        return 1
+    return engine.run(*arguments)
+
+
+@app.command
+def status() -> int:
+    """Show machines, clusters and endpoints."""
+    state = state_folder()
+    show(Console(), LabFleet.load(STACK, state), LabEngine(prepare(), state))
+    return 0
+
+
+@app.command
+def env() -> int:
+    """Print what a shell needs: eval "$(make -s env)"."""
+    for name, value in sorted(LabEngine(prepare(), state_folder()).environment.items()):
+        if name.startswith("PULUMI_") or name in _EXPORTED:
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+@app.command
+def toolchain() -> int:
+    """Build or download the programs of the lab; nothing where they are there."""
+    _say(prepare())
+    kubernetes_binary()
+    return 0
+
+
+def _say(found: Toolchain) -> None:
+    for name, origin in found.origins.items():
+        print(f"  {name}: {origin}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(app())
+    except (CannotBootHostsError, EngineError) as error:
+        sys.exit(str(error))
