@@ -1,6 +1,6 @@
 """The only reader of Pulumi config: one frozen tree, every mistake reported at once, secrets apart."""
 
-from infra.settings.load import FleetConfig, load
+from infra.settings.load import FleetConfig, load, read_secrets
 from infra.settings.mistakes import Mistake, SettingsError
 from infra.settings.secrets import FleetSecrets
 from infra.settings.source import ConfigSource, PulumiConfigSource
@@ -33,4 +33,5 @@ __all__ = [
     "SettingsError",
     "TeeGpuNode",
     "load",
+    "read_secrets",
 ]

@@ -17,10 +17,9 @@ from policies.rules.model import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class FleetConfig:
-    """Valid settings, their secrets, and what the rules only warn of."""
+    """Valid settings, and what the rules only warn of."""
 
     settings: FleetSettings
-    secrets: FleetSecrets
     warnings: tuple[Finding, ...] = field(default=())
 
 
@@ -38,10 +37,19 @@ def load(source: ConfigSource) -> FleetConfig:
     mistakes += broken
     if mistakes or settings is None:
         raise SettingsError(mistakes)
+    return FleetConfig(settings=settings, warnings=tuple(warnings))
+
+
+def read_secrets(source: ConfigSource) -> FleetSecrets:
+    """The secrets of a configuration that was loaded; only a running program can hold them.
+
+    Raises:
+        SettingsError: the SSH key is missing.
+    """
     key = source.secret(SSH_PRIVATE_KEY)
-    assert key is not None, "a missing key is a mistake and was reported"  # noqa: S101
-    secrets = FleetSecrets(ssh_private_key=key, registry_password=source.secret(REGISTRY_PASSWORD))
-    return FleetConfig(settings=settings, secrets=secrets, warnings=tuple(warnings))
+    if key is None:
+        raise SettingsError(list(_missing_secrets(source, None)))
+    return FleetSecrets(ssh_private_key=key, registry_password=source.secret(REGISTRY_PASSWORD))
 
 
 def validate(values: dict[str, object]) -> list[Mistake]:

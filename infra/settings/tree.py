@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from infra.spec import BindMount, Registry, UserSpec
-from infra.spec.model import AccountName, NodeName, PublicKey, Sha256
+from infra.spec.model import AccountName, NodeName, PackageName, PublicKey, Sha256
 
 
 class Tree(BaseModel):
@@ -124,6 +124,18 @@ class AccessSettings(Tree):
     users: tuple[UserSpec, ...] = ()
 
 
+class MachineSettings(Tree):
+    """What every machine of ours has, and what Headframe manages on it."""
+
+    packages: tuple[PackageName, ...] = Field(default=("ca-certificates", "curl", "jq"), examples=["jq"])
+    time: bool = Field(default=True, description="Set time zone and time servers.", examples=[False])
+    timezone: str = Field(default="UTC", examples=["UTC"])
+    ntp_servers: tuple[str, ...] = Field(default=(), examples=["ntp.example.net"])
+    kernel: bool = Field(default=True, description="Set sysctl, modules, limits; swap off.", examples=[False])
+    firewall: bool = Field(default=True, description="Open the fleet's ports only.", examples=[False])
+    unattended_upgrades_off: bool = Field(default=True, examples=[True])
+
+
 class RegistryLoginSettings(Tree):
     """Login of one registry; its password is the secret `registry_password`."""
 
@@ -220,6 +232,7 @@ class FleetSettings(Tree):
     gpu_nodes: tuple[GpuNode, ...] = ()
     miner: MinerSettings
     access: AccessSettings = AccessSettings()
+    machines: MachineSettings = MachineSettings()
     kubernetes: KubernetesSettings
     images: ImageSettings = ImageSettings()
     database: DatabaseSettings = DatabaseSettings()

@@ -103,7 +103,7 @@ def test_a_registry_login_needs_its_password() -> None:
     kubernetes = fleet()["kubernetes"] | {"registry_login": {"registry": "docker.io", "username": "me"}}
     assert "registry_password" in mistakes(fleet(kubernetes=kubernetes))
     loaded = load(MappingSource(fleet(kubernetes=kubernetes), {**SECRETS, "registry_password": "marker"}))
-    assert loaded.secrets.registry_password is not None
+    assert loaded.settings.kubernetes.registry_login is not None
 
 
 def test_no_message_quotes_a_value_of_a_secret() -> None:

@@ -1,0 +1,25 @@
+"""What a machine declares, as properties of its component: policies see them before anything is created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from policies.rules.declared import DeclaredNode
+
+
+def properties(declared: DeclaredNode) -> Mapping[str, Any]:
+    """Declared facts as component properties: policies see them before anything is created."""
+    return {
+        "nodeName": declared.name,
+        "role": declared.role,
+        "publicIp": declared.address,
+        "gpu": declared.gpu,
+        "gpuCount": declared.gpu_count,
+        "ramGib": declared.ram_gib,
+        "cores": declared.cores,
+        "hotkeySs58": declared.hotkey_ss58,
+        "simulatedGpus": declared.simulated_gpus,
+        "hostKey": declared.host_key,
+        "reachedBySsh": declared.reached_by_ssh,
+    }

@@ -1,0 +1,88 @@
+"""Our images: built on this machine when their inputs changed, named by the hash of those inputs (D9)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi
+from pulumi_command import local
+
+from infra.components.options import child
+from infra.images.builder import archive_path, cache_identity
+from infra.images.catalogue import BASE, IMAGES
+from infra.images.recipe import ImageRecipe, tag
+from infra.resources.host import ImageArchiveInput
+
+#: The command provider runs in the program's folder. -P: that folder must not shadow our packages.
+_PYTHON: Final = "../.venv/bin/python -P"
+_BUILD_TIMEOUT: Final = "60m"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesArgs:
+    """Where sources and caches are, and how images are named."""
+
+    clone: Path
+    cache: Path
+    registry: str
+    mirror: str | None = None
+    base_digest: str | None = None
+
+
+class ImageBuild(pulumi.ComponentResource):
+    """One image. `reference` and `archive` are known in a preview; digest and sizes once it is built."""
+
+    reference: str
+    archive: str
+    build: local.Command
+    facts: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self, name: str, recipe: ImageRecipe, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        version = tag(recipe, BASE, args.clone, base_digest=args.base_digest)
+        self.reference = f"{args.registry}/{recipe.name}:{version}"
+        self.archive = str(archive_path(args.cache, self.reference))
+        # Not named like an attribute: the SDK would put an Output in its place.
+        super().__init__("headframe:infra:ImageBuild", name, {"image": self.reference}, opts)
+        options = {"--mirror": args.mirror, "--base-digest": args.base_digest}
+        given = " ".join(f"{key} {shlex.quote(value)}" for key, value in options.items() if value is not None)
+        self.build = local.Command(
+            name,
+            create=f"{_PYTHON} -m infra.images build {recipe.name} {self.reference} {given}".strip(),
+            triggers=[self.reference, cache_identity(args.cache)],
+            logging=local.Logging.STDERR,
+            opts=child(self, timeout=_BUILD_TIMEOUT),
+        )
+        self.facts = self.build.stdout.apply(_facts)
+        self.register_outputs({"image": self.reference, "built": self.facts})
+
+    def archive_input(self) -> ImageArchiveInput:
+        """The archive as a host takes it, once it is built."""
+        return ImageArchiveInput(reference=self.reference, path=self.archive)
+
+
+class Images(pulumi.ComponentResource):
+    """Every image of the catalogue."""
+
+    builds: Mapping[str, ImageBuild]
+    packages: pulumi.Output[dict[str, Any]]
+
+    def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("headframe:infra:Images", name, {"registry": args.registry}, opts)
+        inside = pulumi.ResourceOptions(parent=self)
+        self.builds = {key: ImageBuild(f"image-{key}", recipe, args, inside) for key, recipe in IMAGES.items()}
+        self.packages = pulumi.Output.all(**{key: build.facts for key, build in self.builds.items()})
+        self.register_outputs({"packages": self.packages})
+
+
+def _facts(stdout: str) -> dict[str, Any]:
+    """What the build answered. The archive's path is this machine's own business and no output."""
+    facts: dict[str, Any] = json.loads(stdout)
+    facts.pop("archive", None)
+    return facts

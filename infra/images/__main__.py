@@ -1,0 +1,47 @@
+"""`python -m infra.images build NAME REFERENCE`: one image; its facts as JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from cyclopts import App
+
+from infra.images.builder import Builder
+from infra.images.catalogue import BASE, IMAGES
+
+app = App(name="infra.images", help="Build the fleet's images.")
+
+
+def cache_folder() -> Path:
+    """Slow builds stay here, outside the clone."""
+    configured = os.environ.get("HEADFRAME_CACHE")
+    return Path(configured) if configured else Path.home() / ".cache" / "headframe"
+
+
+@app.command
+def build(name: str, reference: str, *, mirror: str | None = None, base_digest: str | None = None) -> int:
+    """Build one image under a full reference and print what came out."""
+    clone = Path(__file__).parents[2]
+    try:
+        built = Builder(cache_folder(), clone, mirror=mirror, base_digest=base_digest).build(
+            IMAGES[name], BASE, reference
+        )
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(built)))
+    return 0
+
+
+@app.command(name="list")
+def list_images() -> None:
+    """Names of all images."""
+    print("\n".join(IMAGES))
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,1 @@
+"""Programs that run inside images. Standard library only: an image holds nothing else of ours."""

@@ -1,0 +1,147 @@
+"""Settings to components to outputs: the table of contents of a fleet.
+
+Read from the top: what is declared here is the whole stack. No configuration is read and no rule is written here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi
+
+from app.protocol.labels import CHUTES_NAMESPACE
+from app.protocol.ports import ClusterPort, HostPort
+from infra.components.control_plane import ControlPlane, ControlPlaneArgs
+from infra.components.gpu_node import GpuNode, GpuNodeArgs
+from infra.components.gpu_runtime import Chart, local_chart
+from infra.components.images import Images, ImagesArgs
+from infra.resources.host import RegistryLogin
+from infra.settings import FleetSecrets, FleetSettings, PulumiConfigSource, SettingsError, load, read_secrets
+from infra.transforms import register_transforms
+
+PROJECT: Final = "headframe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Folders of this machine: the clone, what is built in it, and slow builds outside it."""
+
+    clone: Path
+    cache: Path
+
+    @property
+    def charts(self) -> Path:
+        """Copies of local charts; ignored by git."""
+        return self.clone / "build" / "charts"
+
+
+def main() -> None:
+    """What the engine runs. Mistakes in the settings end it before anything is declared."""
+    try:
+        source = PulumiConfigSource(PROJECT)
+        config, secrets = load(source), read_secrets(source)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    for finding in config.warnings:
+        pulumi.log.warn(str(finding))
+    register_transforms(config.settings)
+    for name, value in declare_fleet(config.settings, secrets, places()).items():
+        pulumi.export(name, value)
+
+
+def places() -> Places:
+    """The clone that this file is in, and the cache folder of the environment."""
+    configured = os.environ.get("HEADFRAME_CACHE")
+    cache = Path(configured) if configured else Path.home() / ".cache" / "headframe"
+    return Places(clone=Path(__file__).parents[1], cache=cache)
+
+
+def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places) -> dict[str, Any]:
+    """Declare every resource of the fleet; answers the stack's outputs."""
+    images = Images("images", _images(settings, where))
+    logins = _registry_logins(settings, secrets)
+    control = ControlPlane(
+        settings.control.name,
+        ControlPlaneArgs(
+            settings=settings,
+            private_key=secrets.ssh_private_key,
+            registry_logins=logins,
+            images=images.builds,
+        ),
+    )
+    chart = _chart(settings, where)
+    nodes = {
+        node.name: GpuNode(
+            node.name,
+            GpuNodeArgs(
+                settings=settings,
+                node=node,
+                private_key=secrets.ssh_private_key,
+                registry_logins=logins,
+                chart=chart,
+            ),
+        )
+        for node in sorted(settings.gpu_nodes, key=lambda node: node.name)
+    }
+    return _outputs(settings, images, control, nodes)
+
+
+def _images(settings: FleetSettings, where: Places) -> ImagesArgs:
+    return ImagesArgs(
+        clone=where.clone,
+        cache=where.cache,
+        registry=settings.images.registry,
+        mirror=settings.images.mirror,
+        base_digest=settings.images.base_digest,
+    )
+
+
+def _registry_logins(settings: FleetSettings, secrets: FleetSecrets) -> tuple[RegistryLogin, ...]:
+    login, password = settings.kubernetes.registry_login, secrets.registry_password
+    if login is None or password is None:
+        return ()
+    return (RegistryLogin(registry=login.registry, username=login.username, password=password),)
+
+
+def _chart(settings: FleetSettings, where: Places) -> Chart:
+    runtime = settings.gpu_runtime
+    if runtime.repository is not None and runtime.version is not None:
+        return Chart(chart=runtime.chart, version=runtime.version, repository=runtime.repository)
+    folder = where.clone / runtime.chart
+    if not (folder / "Chart.yaml").exists():
+        raise pulumi.RunError(
+            f"gpu_runtime.chart: {runtime.chart} is no chart folder of this clone. For a chart of a repository: "
+            "pulumi config set --path gpu_runtime.repository https://helm.ngc.nvidia.com/nvidia"
+        )
+    built = local_chart(folder, where.charts)
+    # Plugins run in the program's folder; a path of this clone would be a change on another machine.
+    return Chart(chart=os.path.relpath(built.chart, where.clone / "infra"), version=built.version)
+
+
+def _outputs(
+    settings: FleetSettings, images: Images, control: ControlPlane, nodes: dict[str, GpuNode]
+) -> dict[str, Any]:
+    """Hosts, clusters, endpoints and packages; kubeconfigs stay secret."""
+    control_name = settings.control.name
+    hosts = {control_name: control.host} | {name: node.host for name, node in nodes.items() if node.host}
+    clusters = {control_name: control.cluster}
+    clusters |= {name: node.cluster for name, node in nodes.items() if node.cluster}
+    address = {node.name: node.address for node in (settings.control, *settings.gpu_nodes)}
+    return {
+        "hosts": {
+            name: {"address": address[name], "reachable": host.reachable, "drift": host.drift, "facts": host.facts}
+            for name, host in hosts.items()
+        },
+        "clusters": {
+            name: {"endpoint": f"https://{address[name]}:{int(HostPort.KUBERNETES_API)}"} for name in clusters
+        },
+        "kubeconfigs": pulumi.Output.secret({name: cluster.kubeconfig for name, cluster in clusters.items()}),
+        "endpoints": {
+            "postgres": f"postgres.{CHUTES_NAMESPACE}.svc:{int(ClusterPort.POSTGRESQL)}",
+            "redis": f"redis.{CHUTES_NAMESPACE}.svc:{int(ClusterPort.REDIS)}",
+        },
+        "packages": images.packages,
+    }
