@@ -125,20 +125,19 @@ def rank_snapshots(snapshots: Sequence[Snapshot], by: SortBy, *, include_root: b
     rows = totals_of(period for comparison in comparisons for period in comparison.periods)
     seen = {(row.netuid, row.registered_at) for row in rows}
     last = ordered[-1]
-    lonely = {
-        (netuid, subnet.registered_at): SubnetTotals(
-            netuid, subnet.registered_at, 0, 0, float(subnet.count), Counts(), corrected=False
-        )
-        for snapshot in ordered
-        for netuid, subnet in snapshot.subnets.items()
-        if (netuid, subnet.registered_at) not in seen
-    }
+    largest: dict[tuple[int, int | None], int] = {}
+    for snapshot in ordered:
+        for netuid, subnet in snapshot.subnets.items():
+            key = (netuid, subnet.registered_at)
+            if key not in seen:
+                largest[key] = max(largest.get(key, 0), subnet.count)
+    lonely = [SubnetTotals(*key, 0, 0, float(count), Counts(), corrected=False) for key, count in largest.items()]
     return Ranking(
         by=by,
         snapshots=len(ordered),
         first_block=ordered[0].block,
         last_block=last.block,
-        rows=order([*rows, *lonely.values()], by, include_root=include_root),
+        rows=order([*rows, *lonely], by, include_root=include_root),
         dissolved=_moments(comparisons, "dissolved"),
         created=_moments(comparisons, "created"),
     )

@@ -10,9 +10,11 @@ from importlib.metadata import version
 from typing import Final
 
 from tracker.chain.reader import ChainReader
-from tracker.errors import ChainUnreachableError, TrackerError
+from tracker.errors import ChainUnreachableError, RefusedByPolicyError, TrackerError
 
 CONNECT_TIMEOUT_SECONDS: Final = 60.0
+#: An endpoint that asks for a longer wait has refused this run.
+LONGEST_WAIT_SECONDS: Final = 120.0
 #: 10.0 to 10.2 cannot read today's runtime; 11 is a rewrite (spec: tracker 2.1).
 OLDEST_LEGACY: Final = (10, 3)
 FIRST_MODERN: Final = 11
@@ -41,15 +43,26 @@ async def connect(endpoint: Endpoint) -> AsyncIterator[ChainReader]:
         TrackerError: nobody answered in time, or the installed SDK is too old.
     """
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            reader = await _open(endpoint)
-    except TimeoutError as error:
-        message = f"{endpoint.network} did not answer within {CONNECT_TIMEOUT_SECONDS:.0f} s"
-        raise ChainUnreachableError(message) from error
+        reader = await _open_in_time(endpoint)
+    except RefusedByPolicyError as refusal:
+        wait = refusal.retry_after_seconds
+        if wait is None or wait > LONGEST_WAIT_SECONDS:
+            raise
+        await asyncio.sleep(wait)  # as long as the endpoint asked for, and once only
+        reader = await _open_in_time(endpoint)
     try:
         yield reader
     finally:
         await reader.close()
+
+
+async def _open_in_time(endpoint: Endpoint) -> ChainReader:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            return await _open(endpoint)
+    except TimeoutError as error:
+        message = f"{endpoint.network} did not answer within {CONNECT_TIMEOUT_SECONDS:.0f} s"
+        raise ChainUnreachableError(message) from error
 
 
 async def _open(endpoint: Endpoint) -> ChainReader:

@@ -123,6 +123,7 @@ async def _sums(connection: AsyncConnection, network: str, first: int, last: int
             func.sum(subnet_at.c.period_blocks).label("blocks"),
             func.sum(subnet_at.c.count + subnet_at.c.count_before).label("twice_the_count"),
             func.sum(cast(subnet_at.c.corrected, Integer)).label("corrected"),
+            func.max(subnet_at.c.count).label("largest_count"),
             func.min(subnet_at.c.at_block).label("first_block"),
             func.max(subnet_at.c.at_block).label("last_block"),
             *columns,
@@ -144,7 +145,7 @@ def _totals(row: RowMapping) -> SubnetTotals:
         registered_at=_birth(row["registered_at"]),
         periods=periods,
         blocks=int(row["blocks"] or 0),
-        mean_count=int(row["twice_the_count"] or 0) / (2 * periods) if periods else 0.0,
+        mean_count=int(row["twice_the_count"]) / (2 * periods) if periods else float(row["largest_count"]),
         counts=Counts(**{name: int(row[name]) for name in COUNTS}),
         corrected=periods > 0 and int(row["corrected"]) == periods,
     )
