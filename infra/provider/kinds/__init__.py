@@ -5,10 +5,11 @@ from __future__ import annotations
 from infra.provider.children import Children
 from infra.provider.kinds.host import HostResource
 from infra.provider.kinds.kind import Kind
+from infra.provider.kinds.password import PasswordResource
 from infra.provider.options import Options
 
 
 def all_kinds(options: Options, children: Children) -> dict[str, Kind]:
     """Every kind by its type token."""
-    kinds: tuple[Kind, ...] = (HostResource(options, children),)
+    kinds: tuple[Kind, ...] = (HostResource(options, children), PasswordResource())
     return {kind.type: kind for kind in kinds}
