@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func enforcePolicies(ctx context.Context, s *server) { <-ctx.Done() }

@@ -1,0 +1,3 @@
+module headframe/lab/kubernetes/pause
+
+go 1.24

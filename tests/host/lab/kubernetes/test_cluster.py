@@ -1,0 +1,136 @@
+"""The lab's Kubernetes on a lab host: a real kubelet runs real pods, as on a server with k3s."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lab.hosts.fleet import LabFleet
+from lab.kubernetes.artifacts import host_binds
+from tests.support.lab_fleet import booted_fleet
+from tests.support.lab_kubernetes import apply, import_busybox, install_kubernetes, pod
+
+pytestmark = pytest.mark.host
+HOST = "k"
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 40.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.3)
+    return holds()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
+    with booted_fleet(tmp_path_factory.mktemp("cluster"), (HOST,), host_binds()) as fleet:
+        install_kubernetes(fleet, HOST)
+        import_busybox(fleet, HOST)
+        yield fleet
+
+
+IMAGE = "headframe.lab/busybox:1"
+
+
+def kubectl(fleet: LabFleet, command: str, timeout_seconds: float = 60) -> str:
+    return fleet.ssh(HOST, f"kubectl {command}", timeout_seconds).strip()
+
+
+def ready(fleet: LabFleet, name: str) -> None:
+    kubectl(fleet, f"wait --for=condition=Ready pod/{name} --timeout=50s")
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def web(cluster: LabFleet) -> LabFleet:
+    """A web server behind a service with node port 30777."""
+    serve = ["sh", "-c", "mkdir /w && echo hello > /w/index.html && exec httpd -f -p 8080 -h /w"]
+    spec = {
+        "type": "NodePort",
+        "selector": {"app": "web"},
+        "ports": [{"port": 80, "targetPort": 8080, "nodePort": 30777}],
+    }
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+    apply(cluster, HOST, pod("web", IMAGE, serve), pod("client", IMAGE, ["sleep", "100000"]), service)
+    ready(cluster, "web")
+    ready(cluster, "client")
+    return cluster
+
+
+def test_it_says_that_it_is_not_k3s(cluster: LabFleet) -> None:
+    said = cluster.ssh(HOST, "k3s --version")
+    assert said.split()[2] == "v1.34.2+headframe-lab"
+    assert "this is not k3s" in said
+
+
+def test_the_node_has_the_addresses_labels_and_capacity_that_were_declared(cluster: LabFleet) -> None:
+    address = cluster.hosts[0].address
+    path = "{.status.addresses[?(@.type=='ExternalIP')].address} {.metadata.labels.chutes/external-ip}"
+    assert kubectl(cluster, f'get node {HOST} -o jsonpath="{path}"').split() == [address] * 2
+    kinds = kubectl(cluster, f"get node {HOST} -o jsonpath='{{.metadata.labels.node\\.kubernetes\\.io/instance-type}}'")
+    assert kinds == "k3s"
+    memory = kubectl(cluster, f"get node {HOST} -o jsonpath='{{.status.allocatable.memory}}'")
+    assert int(memory.removesuffix("Ki")) <= cluster.hosts[0].memory_mib * 1024
+
+
+def test_the_administrators_kubeconfig_is_root_s_alone(cluster: LabFleet) -> None:
+    assert cluster.ssh(HOST, "stat -c %a /etc/rancher/k3s/k3s.yaml").strip() == "600"
+
+
+def test_a_pod_resolves_and_reaches_a_service_by_name(web: LabFleet) -> None:
+    kubectl(web, "-n kube-system rollout status deployment/coredns --timeout=60s", 70)
+    # busybox's wget cannot resolve where libc's name service libraries are absent; its nslookup can.
+    answer = kubectl(web, "exec client -- nslookup web.default.svc.cluster.local")
+    address = answer.split("Address: ")[-1].strip()
+    assert address == kubectl(web, "get service web -o jsonpath='{.spec.clusterIP}'")
+    assert kubectl(web, f"exec client -- wget -qO- -T 5 http://{address}/") == "hello"
+
+
+def test_a_node_port_answers_from_outside(web: LabFleet) -> None:
+    assert eventually(lambda: answers(f"http://{web.hosts[0].address}:30777/"))
+
+
+def test_a_restart_keeps_the_containers(web: LabFleet) -> None:
+    containers = "get pods web client -o jsonpath='{.items[*].status.containerStatuses[0].containerID}'"
+    before = kubectl(web, containers)
+    web.ssh(HOST, "systemctl restart k3s", 120)
+    assert eventually(lambda: answers(f"http://{web.hosts[0].address}:30777/"))
+    kubectl(web, f"wait --for=condition=Ready node/{HOST} --timeout=60s", 70)
+    assert kubectl(web, containers) == before
+
+
+def test_a_renewed_certificate_is_trusted_with_the_old_authority(web: LabFleet) -> None:
+    serial = "openssl x509 -noout -serial -in /var/lib/rancher/k3s/server/tls/serving-kube-apiserver.crt"
+    before = web.ssh(HOST, f"cp /etc/rancher/k3s/k3s.yaml /root/old.yaml && {serial}")
+    web.ssh(HOST, "k3s certificate rotate && systemctl restart k3s", 120)
+    assert web.ssh(HOST, serial) != before
+    assert HOST in kubectl(web, "--kubeconfig /root/old.yaml get nodes")
+    assert web.ssh(HOST, "cmp -s /root/old.yaml /etc/rancher/k3s/k3s.yaml || echo renewed").strip() == "renewed"
+
+
+def test_the_nvidia_runtime_class_runs_a_pod(cluster: LabFleet) -> None:
+    done = pod("nvidia", IMAGE, ["true"], runtimeClassName="nvidia", restartPolicy="Never")
+    apply(cluster, HOST, done)
+    kubectl(cluster, "wait --for=jsonpath='{.status.phase}'=Succeeded pod/nvidia --timeout=40s")
+
+
+def test_pods_come_back_after_a_reboot_of_the_host(web: LabFleet) -> None:
+    before = kubectl(web, f"get node {HOST} -o jsonpath='{{.status.nodeInfo.bootID}}'")
+    web.ssh(HOST, "echo marker > /run/before && systemctl reboot")
+    assert eventually(lambda: not answers(f"http://{web.hosts[0].address}:30777/"))
+    assert eventually(lambda: answers(f"http://{web.hosts[0].address}:30777/"), 90)
+    assert before
+    assert web.ssh(HOST, "ls /run/before || echo gone").strip() == "gone"
