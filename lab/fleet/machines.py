@@ -10,21 +10,19 @@ from lab.fleet.engine import committed_stack
 from lab.fleet.hotkey import hotkey_address
 from lab.fleet.stack import STACK, Generated, lab_hosts
 from lab.hosts.fleet import LabFleet
+from lab.kubernetes.artifacts import LAB_SOURCE, host_binds
 from lab.kubernetes.binary import kubernetes_binary
 
-#: Where every host sees the folder of the Kubernetes binary, read-only.
-_INSIDE: Final = "/opt/headframe-lab/kubernetes"
 _TIMEOUT_SECONDS: Final = 30.0
 
 
 def fleet(state: Path) -> LabFleet:
     """The machines of the committed stack file; builds their Kubernetes where that has not been done."""
-    binary = kubernetes_binary()
     return LabFleet(
         STACK,
         state,
         lab_hosts(committed_stack()),
-        binds={_INSIDE: binary.parent},
+        binds=host_binds(),
         progress=lambda line: print(f"  {line}"),
     )
 
@@ -35,7 +33,7 @@ def generated(machines: LabFleet) -> Generated:
     return Generated(
         host_keys=_host_keys(machines),
         kubernetes_version=_version(binary),
-        kubernetes_source=f"file://{_INSIDE}/{binary.name}",
+        kubernetes_source=f"file://{LAB_SOURCE}/{binary.name}",
         hotkey_ss58=hotkey_address(machines.state_folder),
     )
 

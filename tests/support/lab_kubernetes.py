@@ -53,7 +53,8 @@ def install_kubernetes(fleet: LabFleet, name: str, more_configuration: str = "")
         cat > /etc/systemd/system/k3s.service <<'UNIT'\n{unit}\nUNIT
         systemctl daemon-reload && systemctl enable -q k3s && systemctl start k3s || journalctl -u k3s -n 30 --no-pager
         until kubectl get node {name} 2>/dev/null; do sleep 0.3; done
-        kubectl wait --for=condition=Ready node/{name} --timeout=90s""",
+        kubectl wait --for=condition=Ready node/{name} --timeout=90s
+        kubectl wait --for=create serviceaccount/default --timeout=30s""",
         timeout_seconds=150,
     )
 
