@@ -12,13 +12,14 @@ from typing import Final
 from lab.engine.kubernetes.manifests import Manifest, api_version, is_config_map, is_secret, kind_of
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The names of a list that is written as text."""
     return tuple(text.split())
 
 
 #: Kinds of Kubernetes itself that live outside namespaces; needed where the cluster cannot be asked.
 _CLUSTER_WIDE: Final = frozenset(
-    _words("""APIService CertificateSigningRequest ClusterRole ClusterRoleBinding ComponentStatus CSIDriver CSINode
+    words("""APIService CertificateSigningRequest ClusterRole ClusterRoleBinding ComponentStatus CSIDriver CSINode
     CustomResourceDefinition DeviceClass FlowSchema IngressClass IPAddress MutatingWebhookConfiguration Namespace Node
     PersistentVolume PriorityClass PriorityLevelConfiguration RuntimeClass SelfSubjectAccessReview
     SelfSubjectReview SelfSubjectRulesReview ServiceCIDR StorageClass StorageVersion SubjectAccessReview TokenReview
@@ -27,24 +28,24 @@ _CLUSTER_WIDE: Final = frozenset(
 )
 #: Groups with a Go type in the official clients; everything else is a custom resource and passes Check as it is.
 _OWN_GROUPS: Final = frozenset(
-    _words("""admissionregistration.k8s.io apps authentication.k8s.io authorization.k8s.io autoscaling batch
+    words("""admissionregistration.k8s.io apps authentication.k8s.io authorization.k8s.io autoscaling batch
     certificates.k8s.io coordination.k8s.io discovery.k8s.io events.k8s.io flowcontrol.apiserver.k8s.io
     networking.k8s.io node.k8s.io policy rbac.authorization.k8s.io resource.k8s.io scheduling.k8s.io storage.k8s.io
     """)
 )
 #: Kinds whose `skipAwait` also skips the wait for their deletion.
 _DELETE_WITHOUT_WAIT: Final = frozenset(
-    _words("Namespace Pod ReplicationController DaemonSet Deployment StatefulSet Job")
+    words("Namespace Pod ReplicationController DaemonSet Deployment StatefulSet Job")
 )
 _SELECTOR: Final = (".spec.selector",)
-_VOLUME_SOURCES: Final = _words("""awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker
+_VOLUME_SOURCES: Final = words("""awsElasticBlockStore azureDisk azureFile cephfs cinder csi fc flexVolume flocker
     gcePersistentDisk glusterfs hostPath iscsi local nfs photonPersistentDisk portworxVolume quobyte rbd scaleIO
     storageos vsphereVolume""")
-_POD_FIELDS: Final = _words("""affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases
+_POD_FIELDS: Final = words("""affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases
     hostIPC hostNetwork hostPID hostname imagePullSecrets nodeName nodeSelector overhead preemptionPolicy priority
     priorityClassName readinessGates restartPolicy runtimeClassName schedulerName securityContext serviceAccount
     serviceAccountName shareProcessNamespace subdomain terminationGracePeriodSeconds volumes""")
-_CONTAINER_FIELDS: Final = _words("""args command env image imagePullPolicy lifecycle livenessProbe ports readinessProbe
+_CONTAINER_FIELDS: Final = words("""args command env image imagePullPolicy lifecycle livenessProbe ports readinessProbe
     resources securityContext stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices
     volumeMounts workingDir""")
 _REPLACING: Final[dict[tuple[str, str], tuple[str, ...]]] = {

@@ -106,7 +106,7 @@ def _material(entry: Manifest, name: str) -> str:
     if not coded:
         return _file(text(entry, name))
     try:
-        return base64.b64decode(coded).decode()
+        return base64.b64decode("".join(coded.split()), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise KubeconfigError(f"`{name}-data` of the kubeconfig is no base64 of PEM text") from None
 

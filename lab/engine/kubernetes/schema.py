@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lab.engine.kubernetes.kinds import words
 from lab.engine.kubernetes.manifests import Manifest, items, pluck, text
 from lab.engine.kubernetes.quantity import canonical_quantity
 
+#: Flags and numbers that the Go types leave out when they are zero; other optional ones tell zero from absent.
+#: OpenAPI does not say which is which (source: the types of k8s.io/api, fields without a pointer).
+_ZERO_IS_ABSENT = words(
+    """hostIPC hostNetwork hostPID paused publishNotReadyAddresses readOnly stdin stdinOnce tty unschedulable
+    failureThreshold healthCheckNodePort hostPort initialDelaySeconds minReadySeconds nodePort periodSeconds
+    successThreshold timeoutSeconds"""
+)
+#: Optional texts whose empty value means something; all other empty ones are left out.
+_EMPTY_COUNTS = words("storageClassName volumeAttributesClassName runtimeClassName ingressClassName")
 _REFERENCE_PREFIX = "#/components/schemas/"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 
@@ -30,8 +40,8 @@ class GroupSchemas:
         return self._definition_of(api_version, kind) is not None
 
     def typed(self, manifest: Manifest) -> Manifest:
-        """`manifest` as the kind's Go type would carry it: fields that it lacks are dropped, optional empty maps and
-        lists as well, and quantities are canonical. A kind without a schema comes back unchanged."""
+        """`manifest` as the kind's Go type would carry it: fields that it lacks are dropped, optional empty values as
+        well, and quantities are canonical. A kind without a schema comes back unchanged."""
         definition = self._definition_of(text(manifest, "apiVersion"), text(manifest, "kind"))
         if definition is None:
             return manifest
@@ -66,15 +76,19 @@ class GroupSchemas:
         for key, item in value.items():
             if key not in properties:
                 continue
-            if key not in required and self._is_empty_collection(item, properties[key]):
+            if key not in required and self._is_left_out(key, item, properties[key]):
                 continue
             result[key] = self._typed(item, properties[key])
         return result
 
-    def _is_empty_collection(self, value: object, schema: object) -> bool:
-        """Empty maps and lists are left out by the Go types; an empty object with fields of its own is not."""
+    def _is_left_out(self, key: str, value: object, schema: object) -> bool:
+        """Whether the Go type writes nothing for a value. An empty object with fields of its own is written."""
         if value is None or value == []:
             return True
+        if value == "":
+            return key not in _EMPTY_COUNTS
+        if value is False or value == 0:
+            return key in _ZERO_IS_ABSENT
         _, schema = self._resolved(schema)
         return value == {} and isinstance(pluck(schema, "additionalProperties"), dict)
 

@@ -42,11 +42,11 @@ class Cluster:
     def __init__(self, kubeconfig: str) -> None:
         config = yaml.safe_load(kubeconfig)
         self._server = config["clusters"][0]["cluster"]["server"]
-        self._token = config["users"][0]["user"]["token"]
+        self.token = config["users"][0]["user"]["token"]
         self._tls = ssl.create_default_context(cafile=config["clusters"][0]["cluster"]["certificate-authority"])
 
     def call(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": kind}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._server + path, data, headers, method=method)
         with urllib.request.urlopen(request, context=self._tls, timeout=_CALL_SECONDS) as answer:

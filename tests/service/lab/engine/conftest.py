@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.toolchain import Toolchain, prepare
+from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.engine import Project
 
 
@@ -26,3 +27,10 @@ def project(tmp_path: Path, toolchain: Toolchain) -> Iterator[Project]:
     project.run("stack", "init", "dev")
     yield project
     project.end_all()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApiServer]:
+    """A real API server without nodes."""
+    with LocalApiServer(tmp_path_factory.mktemp("api-server")) as server:
+        yield server

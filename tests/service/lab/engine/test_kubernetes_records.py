@@ -32,12 +32,6 @@ def helm_program(toolchain: Toolchain) -> str:
     return str(toolchain.folder / "helm")
 
 
-@pytest.fixture(scope="module")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApiServer]:
-    with LocalApiServer(tmp_path_factory.mktemp("records") / "api") as server:
-        yield server
-
-
 def play(case: str, server: LocalApiServer, helm: str, folder: Path) -> Stage:
     """Act one case in a folder of its own."""
     environment = {
