@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -109,6 +108,10 @@ def script(folder: Path, text: str) -> dict[str, str]:
     return {"HEADFRAME_HELM": str(program), "PATH": "/usr/bin:/bin"}
 
 
+def left_over(folder: Path) -> list[Path]:
+    return list(folder.glob("helm-*"))
+
+
 async def test_values_travel_in_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helm = Helm(environment=script(tmp_path, 'stat -c %a "$3"; cat "$3"; echo; echo "$@"'))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -116,7 +119,7 @@ async def test_values_travel_in_a_private_file(tmp_path: Path, monkeypatch: pyte
     assert mode == "600"
     assert json.loads(content) == {"password": "secret"}
     assert "secret" not in arguments
-    assert [entry for entry in os.listdir(tmp_path) if entry.startswith("helm-")] == []
+    assert left_over(tmp_path) == []
 
 
 async def test_a_failing_slow_or_missing_helm_is_said(tmp_path: Path) -> None:
