@@ -15,3 +15,6 @@ K3S_KUBECONFIG: Final = "/etc/rancher/k3s/k3s.yaml"
 K3S_UNIT: Final = "/etc/systemd/system/k3s.service"
 K3S_DATA: Final = "/var/lib/rancher/k3s"
 K3S_PRELOADED: Final = f"{K3S_DATA}/agent/images"
+
+FIREWALL_RULES: Final = "/etc/headframe/firewall.nft"
+FIREWALL_UNIT: Final = "/etc/systemd/system/headframe-firewall.service"

@@ -16,7 +16,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
-from infra.hosts.deploys import declare
+from infra.hosts.deploys import declare, notes
 from infra.hosts.emitter import Emitter
 from infra.hosts.facts.kubeconfig import read_kubeconfig
 from infra.hosts.facts.machine import read_facts
@@ -25,7 +25,7 @@ from infra.hosts.forecast import failed_operation, names_of_changes, plan_of
 from infra.hosts.preflight import objections
 from infra.hosts.progress import Progress
 from infra.hosts.ssh import connector_data, known_hosts, private_keys
-from infra.spec import Connected, FactsEvent, Hello, HostFacts, HostSpec, PlanEvent, ResultEvent, Verb
+from infra.spec import Connected, FactsEvent, Hello, HostFacts, HostSpec, LogLevel, PlanEvent, ResultEvent, Verb
 
 _CHANGING: Final = frozenset({Verb.APPLY, Verb.STOP, Verb.WIPE})
 
@@ -105,6 +105,8 @@ def _converge(
     with _operation_errors(state, host), ctx_state.use(state), ctx_host.use(host):
         declare(verb, spec, facts)
     emitter.emit(PlanEvent(plan=plan_of(state, host)))
+    for note in notes(spec, facts) if verb in {Verb.PLAN, Verb.APPLY} else ():
+        emitter.log(LogLevel.INFO, note)
     if verb not in _CHANGING:
         return ()
     state.add_callback_handler(Progress(emitter, host, total=len(state.get_op_order())))

@@ -68,6 +68,16 @@ def private_keys(spec: HostSpec) -> dict[str, paramiko.PKey]:
     raise CannotConnectError("the SSH private key is not readable: wanted OpenSSH or PEM format, ed25519, ECDSA or RSA")
 
 
+def public_key(spec: HostSpec) -> str:
+    """Type and base64 of the key that the runner logs in with.
+
+    Raises:
+        CannotConnectError: as `private_keys`.
+    """
+    key = private_keys(spec)[_KEY_IN_MEMORY]
+    return f"{key.get_name()} {key.get_base64()}"
+
+
 def low_latency_transport(sock: socket.socket, **options: Any) -> paramiko.Transport:
     """A transport without Nagle's delay (planning is 12 times faster on a LAN) that notices a dead machine."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

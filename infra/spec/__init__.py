@@ -23,7 +23,7 @@ from infra.spec.events import (
     parse_event,
 )
 from infra.spec.facts import GpuFacts, HostFacts
-from infra.spec.gpu import NvidiaSpec
+from infra.spec.gpu import AptRepository, NvidiaSpec
 from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, OnDelete
 from infra.spec.k3s import BinarySource, ImageArchive, K3sSpec, Registry, RegistryCredential
 from infra.spec.network import FirewallSpec, KernelSpec
@@ -31,6 +31,7 @@ from infra.spec.plan import Drift, Plan, PlannedOperation
 from infra.spec.storage import BindMount
 
 __all__ = [
+    "AptRepository",
     "BaseSpec",
     "BinarySource",
     "BindMount",

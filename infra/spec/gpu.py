@@ -7,6 +7,16 @@ from pydantic import Field
 from infra.spec.model import Model
 
 
+class AptRepository(Model):
+    """A package source whose signing key is part of the declaration, so that nothing unverified is ever fetched."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    #: One-line form without `deb` and options, for example `https://host/path ./`.
+    source: str = Field(pattern=r"^https://[^\s]+( [^\s]+)+$")
+    #: Armoured OpenPGP public key.
+    signing_key: str = Field(pattern=r"^-----BEGIN PGP PUBLIC KEY BLOCK-----")
+
+
 class NvidiaSpec(Model):
     """Driver, fabric manager and container toolkit, each pinned to the full version that apt knows.
 
@@ -19,4 +29,6 @@ class NvidiaSpec(Model):
     #: NVSwitch machines (HGX) need it; PCIe machines do not.
     fabric_manager: bool = False
     infiniband: bool = False
+    #: Where driver and toolkit come from; NVIDIA's own sources where the system's have no toolkit.
+    repositories: tuple[AptRepository, ...] = ()
     simulated: bool = False

@@ -30,6 +30,4 @@ class FirewallSpec(Model):
     #: Addresses of the other machines of the fleet, by what they need from this one.
     control_networks: tuple[IPv4Network, ...] = ()
     worker_networks: tuple[IPv4Network, ...] = ()
-    #: Pods and services of the machine's own cluster.
-    cluster_networks: tuple[IPv4Network, ...] = (IPv4Network("10.42.0.0/16"), IPv4Network("10.43.0.0/16"))
     rollback_seconds: int = Field(default=60, ge=5, le=600)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from infra.hosts.deploys.base import base
+from infra.hosts.deploys.firewall import firewall
 from infra.hosts.deploys.k3s import k3s
 from infra.hosts.deploys.leave import stop, wipe
+from infra.hosts.deploys.nvidia import SKIPPED, nvidia
+from infra.hosts.deploys.storage import storage
+from infra.hosts.deploys.system import machine
+from infra.hosts.deploys.users import users
 from infra.spec import HostFacts, HostSpec, Verb
 
 
@@ -16,5 +21,20 @@ def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
         if verb is Verb.WIPE:
             wipe()
         return
+    users(spec=spec)
+    storage(spec=spec)  # before anything writes to what it mounts
     base(spec=spec)
+    machine(spec=spec)
+    firewall(spec=spec)
+    nvidia(spec=spec)
     k3s(spec=spec, facts=facts)
+
+
+def notes(spec: HostSpec, facts: HostFacts) -> tuple[str, ...]:
+    """What an operator should know and no operation says."""
+    found = [SKIPPED] if spec.nvidia is not None and spec.nvidia.simulated else []
+    if facts.pending_security_updates:
+        found.append(f"{facts.pending_security_updates} security updates are pending: plan a maintenance for them")
+    if facts.reboot_required:
+        found.append("a package wants a reboot: `headframe reboot` does it one machine at a time, with drain")
+    return tuple(found)

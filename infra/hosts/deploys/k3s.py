@@ -21,7 +21,9 @@ def k3s(spec: HostSpec, facts: HostFacts) -> None:
     config = render.config(spec.name, wanted, spec.public_address, render.node_ip(wanted, spec.public_address, facts))
     registries = render.registries(wanted, spec.registry_credentials)
     written = _settings(wanted, config, registries)
-    digest = services.digest_of(wanted.version, wanted.source.sha256 or wanted.source.url, config, registries)
+    # k3s looks for the NVIDIA runtime when it starts: another toolkit needs a restart.
+    runtime = spec.nvidia.toolkit_version if spec.nvidia and not spec.nvidia.simulated else ""
+    digest = services.digest_of(wanted.version, wanted.source.sha256 or wanted.source.url, config, registries, runtime)
     services.runs_with(name="service runs with these settings", unit="k3s", digest=digest, after=written)
     operations.ready(
         name="node is Ready",

@@ -83,7 +83,8 @@ class HostResource:
         if not self._options.refresh_hosts:
             return ReadResult(id, inputs, outputs)
         spec = spec_of(inputs or outputs)
-        run = await run_host(self._children, call.log, Verb.PLAN, spec, call.timeout_seconds or _LOOK_SECONDS)
+        limit = call.timeout_seconds or _LOOK_SECONDS
+        run = await run_host(self._children, call.log, Verb.PLAN, spec, limit, quiet=True)
         if run.error is not None:
             what = "does not answer" if run.is_unreachable else "cannot be read"
             await call.log.warning(f"{spec.name} {what}: {run.error.message}. Its last known state is kept.")

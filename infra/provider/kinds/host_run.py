@@ -35,6 +35,7 @@ class HostRun:
     """What a run said so far, and how it ended."""
 
     log: ResourceLog
+    quiet: bool = False
     connected: bool = False
     facts: HostFacts | None = None
     plan: Plan | None = None
@@ -55,11 +56,16 @@ class HostRun:
             case OperationEvent():
                 await self._operation(event)
             case LogEvent(level=level, message=message):
-                await (self.log.warning if level is LogLevel.WARNING else self.log.debug)(message)
+                if not self.quiet:
+                    await self._say(level, message)
             case ResultEvent():
                 self.result = event
             case ErrorEvent():
                 self.error = event
+
+    async def _say(self, level: LogLevel, message: str) -> None:
+        speak = {LogLevel.INFO: self.log.info, LogLevel.WARNING: self.log.warning, LogLevel.ERROR: self.log.error}
+        await speak.get(level, self.log.debug)(message)
 
     async def _operation(self, event: OperationEvent) -> None:
         if event.state is OperationState.STARTED:
@@ -83,9 +89,15 @@ class HostRun:
         return self.error is not None and self.error.kind is ErrorKind.CANNOT_CONNECT
 
 
-async def run_host(children: Children, log: ResourceLog, verb: Verb, spec: HostSpec, timeout_seconds: float) -> HostRun:
-    """Run a verb to its end, whatever end that is; `error` is set on every end but a good one."""
-    run = HostRun(log)
+async def run_host(
+    children: Children, log: ResourceLog, verb: Verb, spec: HostSpec, timeout_seconds: float, *, quiet: bool = False
+) -> HostRun:
+    """Run a verb to its end, whatever end that is; `error` is set on every end but a good one.
+
+    Args:
+        quiet: keep what the runner remarks about the machine to itself; a refresh would repeat it in every preview.
+    """
+    run = HostRun(log, quiet)
     try:
         ended = await children.run(verb, spec, run.take, timeout_seconds)
     except TimeoutError:

@@ -60,7 +60,7 @@ CONVERGED = {
     f"sha256sum < {paths.K3S_CONFIG}": seen(CONFIG),
     f"sha256sum < {paths.K3S_REGISTRIES}": seen(REGISTRIES),
     f"sha256sum < {paths.K3S_UNIT}": seen(render.UNIT, "644"),
-    "stamps/k3s 2>": f"{digest_of(K3S.version, 'a' * 64, CONFIG, REGISTRIES)}\nactive\nenabled",
+    "stamps/k3s 2>": f"{digest_of(K3S.version, 'a' * 64, CONFIG, REGISTRIES, '')}\nactive\nenabled",
     "--raw /readyz": "yes",
     "go-template": "chutes/external-ip=203.0.113.7\nother=x",
     "images ls -q 2>/dev/null": "yes",

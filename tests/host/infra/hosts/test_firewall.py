@@ -1,0 +1,98 @@
+"""The firewall on a booted machine: the port map gets through, nothing else does, and a lock-out undoes itself."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.spec import FirewallSpec, Verb
+
+pytestmark = pytest.mark.host
+ELSEWHERE = ("192.0.2.0/24",)
+
+
+def rules(machine: Any, **changes: object) -> FirewallSpec:
+    me = f"{machine.fleet.network}"
+    return FirewallSpec.model_validate(
+        {"operator_networks": (me,), "control_networks": ELSEWHERE, "rollback_seconds": 6, **changes}
+    )
+
+
+def reaches(machine: Any, port: int) -> bool:
+    """Whether a TCP connection from outside is answered, by a listener or by a refusal."""
+    try:
+        with socket.create_connection((machine.address, port), timeout=1.0):
+            return True
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def firewalled(other: Any) -> Iterator[Any]:
+    """A machine whose firewall is gone again afterwards."""
+    yield other
+    other.apply(other.spec())
+    assert other.ssh("nft list tables | grep headframe || echo none") == "none"
+
+
+def test_only_what_the_port_map_names_gets_through(firewalled: Any) -> None:
+    spec = firewalled.spec(firewall=rules(firewalled))
+    changed = firewalled.apply(spec)
+    assert changed[-1] == "firewall | port map"
+    assert firewalled.plan(spec) == ()
+    assert [port for port in (22, 6443, 9100, 30000, 30090, 32000, 5432, 30500) if reaches(firewalled, port)] == [
+        22,
+        6443,
+        30000,
+        32000,
+    ]
+
+
+def test_a_node_port_that_kube_proxy_redirects_is_filtered_too(firewalled: Any) -> None:
+    firewalled.apply(firewalled.spec(firewall=rules(firewalled)))
+    firewalled.ssh(
+        "nft 'table ip test_dnat { chain pre { type nat hook prerouting priority dstnat; "
+        "tcp dport { 30090, 30001 } dnat to 10.99.0.2:80; }; }'"
+    )
+    firewalled.ssh("nft 'table ip test_dnat { chain out { type filter hook forward priority 0; counter accept; }; }'")
+    reaches(firewalled, 30090)
+    assert "packets 0" in firewalled.ssh("nft list chain ip test_dnat out")
+    reaches(firewalled, 30001)
+    assert "packets 0" not in firewalled.ssh("nft list chain ip test_dnat out")
+    firewalled.ssh("nft delete table ip test_dnat")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "nft add rule inet headframe reach tcp dport 1 accept",
+        "nft delete table inet headframe",
+        "rm /etc/headframe/firewall.nft",
+        "systemctl disable -q headframe-firewall.service",
+    ],
+)
+def test_drift_is_named_and_repaired(firewalled: Any, damage: str) -> None:
+    spec = firewalled.spec(firewall=rules(firewalled))
+    firewalled.apply(spec)
+    firewalled.ssh(damage)
+    assert firewalled.plan(spec) == ("firewall | port map",)
+    firewalled.apply(spec)
+    assert firewalled.plan(spec) == ()
+
+
+def test_rules_that_shut_us_out_undo_themselves(firewalled: Any) -> None:
+    good = firewalled.spec(firewall=rules(firewalled))
+    firewalled.apply(good)
+    bad = firewalled.spec(firewall=rules(firewalled, operator_networks=ELSEWHERE), connect_timeout_seconds=3)
+    status, events = firewalled.run(Verb.APPLY, bad)
+    assert status == 3
+    assert events[-1].operation == "firewall | port map"
+    time.sleep(7)
+    assert firewalled.plan(good)[-1:] == ("firewall | port map",)
+    firewalled.apply(good)

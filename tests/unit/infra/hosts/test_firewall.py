@@ -1,0 +1,79 @@
+"""The port map as nftables text, and the order of the commands that make a lock-out undo itself."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from app.protocol.ports import HostPort, NodePort
+from infra.hosts.deploys.firewall_rules import openings, ruleset
+from infra.spec import FirewallSpec, HostRole, Verb
+from tests.support.fake_host import run_fake
+from tests.support.specs import host_spec
+
+FIREWALL = FirewallSpec(
+    operator_networks=(IPv4Network("192.0.2.0/24"),),
+    control_networks=(IPv4Network("198.51.100.1/32"),),
+    worker_networks=(IPv4Network("203.0.113.7/32"),),
+)
+
+
+def ports_for_the_world(role: HostRole) -> list[int]:
+    """Every port that anybody reaches."""
+    ranges = [port for opening in openings(role, FIREWALL, 22) if opening.networks is None for port in opening.ports]
+    bounds = [(int(text.partition("-")[0]), int(text.rpartition("-")[2])) for text in ranges]
+    return [port for first, last in bounds for port in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("role", list(HostRole))
+def test_the_rules_are_these(role: HostRole, snapshot: SnapshotAssertion) -> None:
+    assert ruleset(role, FIREWALL, 2222) == snapshot
+
+
+def test_the_world_reaches_chutes_and_no_service_of_ours() -> None:
+    world = ports_for_the_world(HostRole.GPU)
+    ours = {NodePort.AGENT, NodePort.WORKER_PROMETHEUS, NodePort.REGISTRY_PROXY, HostPort.KUBERNETES_API, HostPort.SSH}
+    assert {30000, 30443, 32767} <= set(world)
+    assert ours.isdisjoint(world)
+    assert len(world) == 2768 - 3
+
+
+def test_the_world_reaches_nothing_of_the_control_host() -> None:
+    assert ports_for_the_world(HostRole.CONTROL) == []
+
+
+def test_the_port_of_ssh_is_the_one_that_we_use() -> None:
+    assert "tcp dport { 2222 }" in ruleset(HostRole.GPU, FIREWALL, 2222)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1).map(lambda number: IPv4Network((number, 24), strict=False)), max_size=6))
+def test_networks_of_a_rule_never_overlap(networks: list[IPv4Network]) -> None:
+    text = ruleset(HostRole.CONTROL, FirewallSpec(operator_networks=tuple(networks)), 22)
+    for sources in re.findall(r"ip saddr \{ ([^}]*) \}", text):
+        parsed = [IPv4Network(source) for source in sources.split(", ")]
+        assert not any(one.overlaps(two) for one in parsed for two in parsed if one is not two)
+
+
+def test_the_rollback_is_armed_before_the_rules_and_disarmed_after_a_fresh_connection() -> None:
+    run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), {"dpkg-query": "ii |nftables|1", "then echo yes": "no"})
+    assert run.error is None
+    commands = "\n".join(run.commands)
+    marks = [
+        "nft -c -f",
+        "systemd-run --quiet --on-active=60",
+        "nft -f /var/lib",
+        "systemctl stop headframe",
+        "install -D",
+    ]
+    places = [commands.rindex(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_without_a_firewall_ours_is_taken_away() -> None:
+    run = run_fake(Verb.PLAN, host_spec(), {"nft list table inet headframe": "yes"})
+    assert run.plan.changes == ("firewall | none of ours",)
