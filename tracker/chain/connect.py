@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
@@ -13,6 +13,7 @@ from tracker.chain.reader import ChainReader
 from tracker.errors import ChainUnreachableError, RefusedByPolicyError, TrackerError
 
 CONNECT_TIMEOUT_SECONDS: Final = 60.0
+CLOSE_TIMEOUT_SECONDS: Final = 10.0
 #: An endpoint that asks for a longer wait has refused this run.
 LONGEST_WAIT_SECONDS: Final = 120.0
 #: 10.0 to 10.2 cannot read today's runtime; 11 is a rewrite (spec: tracker 2.1).
@@ -53,7 +54,9 @@ async def connect(endpoint: Endpoint) -> AsyncIterator[ChainReader]:
     try:
         yield reader
     finally:
-        await reader.close()
+        with suppress(TimeoutError):  # the process must not hang on saying goodbye
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await reader.close()
 
 
 async def _open_in_time(endpoint: Endpoint) -> ChainReader:

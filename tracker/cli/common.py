@@ -97,7 +97,7 @@ async def open_store(settings: TrackerSettings) -> AsyncIterator[tuple[AsyncEngi
             task = bar.add_task("", total=None)
             taken = await take_in(store, settings.dir, lambda done, of: bar.update(task, completed=done, total=of))
         for broken in taken.broken:
-            err().print(f"skipped: {broken.reason}", style="yellow", markup=False)
+            err().print(f"skipped: {broken.reason}", style="yellow", markup=False, soft_wrap=True)
         yield engine, store
 
 
