@@ -73,8 +73,8 @@ class LabEngine:
         if not self.exists():
             self.stack_file.unlink(missing_ok=True)
             self.quietly("stack", "init", STACK, folder=self._folder)
-        before = _read(self.stack_file) if self.stack_file.exists() else {}
-        _write(self.stack_file, completed(committed_stack(), generated, before))
+        before = read_stack_file(self.stack_file) if self.stack_file.exists() else {}
+        write_stack_file(self.stack_file, completed(committed_stack(), generated, before))
         self.quietly("config", "set", "--secret", SSH_PRIVATE_KEY, stdin=private_key.read_text())
 
     def exists(self) -> bool:
@@ -127,15 +127,17 @@ class LabEngine:
 
 def committed_stack() -> StackFile:
     """Content of `stacks/Pulumi.lab.yaml`."""
-    return _read(CLONE / "stacks" / f"Pulumi.{STACK}.yaml")
+    return read_stack_file(CLONE / "stacks" / f"Pulumi.{STACK}.yaml")
 
 
-def _read(path: Path) -> StackFile:
+def read_stack_file(path: Path) -> StackFile:
+    """Content of a stack file."""
     content: StackFile = YAML(typ="safe").load(path.read_text()) or {}
     return content
 
 
-def _write(path: Path, content: StackFile) -> None:
+def write_stack_file(path: Path, content: StackFile) -> None:
+    """Write a stack file at once and for its owner alone."""
     text = io.StringIO()
     YAML(typ="safe").dump(content, text)
     partial = path.with_suffix(".partial")

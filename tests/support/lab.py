@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,10 +74,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Lab:
-    """The fleet, the engine on its stack."""
+    """The fleet, the engine on its stack, the folder of the project."""
 
     fleet: LabFleet
     engine: LabEngine
+    folder: Path = CLONE
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
         """Run `pulumi` to its end."""
@@ -95,7 +97,7 @@ class Lab:
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as log, tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(
                 ["pulumi", "--non-interactive", *arguments, "--event-log", log.name],
-                cwd=CLONE,
+                cwd=self.folder,
                 env=self.engine.environment | {"PULUMI_DEBUG_COMMANDS": "true"} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -107,6 +109,42 @@ class Lab:
             finally:
                 process.kill()
                 process.wait()
+
+    @property
+    def control(self) -> str:
+        """Name of the control host."""
+        return str(committed_stack()["config"]["headframe:control"]["name"])
+
+    @property
+    def gpu_nodes(self) -> list[str]:
+        """Names of the GPU nodes."""
+        return [host.name for host in self.fleet.hosts if host.name != self.control]
+
+    @property
+    def declared_packages(self) -> list[str]:
+        """Packages that every machine is declared to have."""
+        host = next(entry for entry in self.resources(HOST) if entry["urn"].endswith(f"::{self.control}"))
+        return list(host["inputs"]["base"]["packages"])
+
+    def plain(self, value: object) -> str:
+        """A secret of a state that was exported with its secrets shown."""
+        assert isinstance(value, dict)
+        return str(json.loads(value["plaintext"]))
+
+    def kubeconfig(self, name: str) -> str:
+        """The kubeconfig of one machine, out of the state."""
+        hosts = self.state(show_secrets=True)["deployment"]["resources"]
+        host = next(entry for entry in hosts if entry["type"] == HOST and entry["urn"].endswith(f"::{name}"))
+        return self.plain(host["outputs"]["kubeconfig"])
+
+    def renew_credentials(self, name: str) -> None:
+        """Give a cluster's administrator another certificate, as `k3s certificate rotate` does."""
+        self.fleet.ssh(
+            name,
+            "systemctl stop k3s && rm -f /var/lib/rancher/k3s/server/tls/client-admin.* /etc/rancher/k3s/k3s.yaml "
+            "&& systemctl start k3s && until [ -s /etc/rancher/k3s/k3s.yaml ]; do sleep 0.2; done",
+            120,
+        )
 
     def state(self, *, show_secrets: bool = False) -> Json:
         """The stack's state."""
@@ -137,6 +175,19 @@ class Running:
         lines = self.log.read_text().splitlines()
         return Run(status, text, tuple(json.loads(line) for line in lines if line.strip()))
 
+    def wait_until_seen(self, part: str, seconds: float = 300.0) -> None:
+        """Wait until a process of this run has `part` in its command line.
+
+        Raises:
+            TimeoutError: none appeared, or the run ended before.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if any(part in command for _, command in processes_below(self.process.pid)):
+                return
+            time.sleep(_POLL_SECONDS)
+        raise TimeoutError(f"no process with {part!r} was seen within {seconds:.0f} s")
+
     def kill_when_seen(self, wanted: Callable[[str], bool], seconds: float = 120.0) -> str:
         """SIGKILL the first process of this run whose command line is `wanted`; that command line.
 
@@ -151,6 +202,34 @@ class Running:
                     return command
             time.sleep(_POLL_SECONDS)
         raise TimeoutError(f"no such process of the run was seen within {seconds:.0f} s")
+
+
+def drift_of(run: Run, name: str) -> set[str]:
+    """Names of the operations that the engine said it would run, or ran, on one machine."""
+    said = [
+        event["diagnosticEvent"]["message"]
+        for event in run.events
+        if event.get("diagnosticEvent", {}).get("urn", "").endswith(f"::{name}")
+    ]
+    forecasts = [text.partition("operations: ")[2].strip() for text in said if text.startswith("would run")]
+    return {operation for text in forecasts for operation in text.split(", ")}
+
+
+def processes_of_home(home: Path) -> list[int]:
+    """Processes of the engine whose home this is, and the host runners, which have an environment of their own."""
+    mark = f"PULUMI_HOME={home}".encode()
+    runner = re.compile(rb"\0-m\0infra\.hosts\0")
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                ours = command.startswith(f"{CLONE}/.venv/".encode()) and runner.search(command)
+                if command and (ours or mark in (entry / "environ").read_bytes().split(b"\0")):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
 
 
 def processes_below(root: int) -> list[tuple[int, str]]:
