@@ -18,7 +18,7 @@ from lab.fleet.stack import STACK
 from lab.fleet.summary import show
 from lab.hosts.fleet import LabFleet
 from lab.hosts.requirements import CannotBootHostsError, missing
-from lab.kubernetes.binary import kubernetes_binary
+from lab.kubernetes.artifacts import kubernetes_source
 from lab.state import state_folder
 
 app = App(name="python -m lab", help="The lab: a whole fleet on this machine.")
@@ -37,7 +37,6 @@ def up() -> int:
         toolchain = prepare()
         _say(toolchain)
     with phases.phase("kubernetes"):
-        kubernetes_binary()
         fleet = machines.fleet(state)
     with phases.phase("hosts"):
         fleet.boot()
@@ -104,7 +103,7 @@ def env() -> int:
 def toolchain() -> int:
     """Build or download the programs of the lab; nothing where they are there."""
     _say(prepare())
-    kubernetes_binary()
+    kubernetes_source()
     return 0
 
 

@@ -29,11 +29,10 @@ def fleet(state: Path) -> LabFleet:
 
 def generated(machines: LabFleet) -> Generated:
     """What the booted machines add to the stack file."""
-    binary = kubernetes_binary()
     return Generated(
         host_keys=_host_keys(machines),
-        kubernetes_version=_version(binary),
-        kubernetes_source=f"file://{LAB_SOURCE}/{binary.name}",
+        kubernetes_version=_version(kubernetes_binary()),
+        kubernetes_source=f"file://{LAB_SOURCE}/k3s",
         hotkey_ss58=hotkey_address(machines.state_folder),
     )
 
