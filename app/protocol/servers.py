@@ -5,6 +5,8 @@ Spec: protocol 3, 4, 8.1, 8.2, 8.5, 8.6.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field, field_validator
 
 from app.protocol.wire import Moment, SafeId, WireModel, bare_gpu_id
@@ -138,7 +140,10 @@ class NodeRegistration(WireModel):
 
 
 class AddServer(WireModel):
-    """The body of the miner API's `POST /servers/` (spec: protocol 4). The cost is in USD per GPU and hour."""
+    """The body of the miner API's `POST /servers/` (spec: protocol 4). The cost is in USD per GPU and hour.
+
+    With `kubeconfig` the agent is not asked for one: for bare nodes it comes from our own set-up (DESIGN D17).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -147,6 +152,18 @@ class AddServer(WireModel):
     hourly_cost: float = Field(ge=0, lt=1000, allow_inf_nan=False)
     gpu_short_ref: str = Field(min_length=1, max_length=64)
     agent_api: str | None = Field(default=None, max_length=2048)
+    # Ours; public clients send none of these.
+    kind: Literal["bare", "tee"] | None = None
+    kubeconfig: str | None = Field(default=None, max_length=1024 * 1024, repr=False)
+    registry_token_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class RegistryToken(WireModel):
+    """The digest of a node's registry token (DESIGN D17); the token itself stays on the node."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    registry_token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class PurgedDeployment(WireModel):

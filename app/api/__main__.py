@@ -1,0 +1,36 @@
+"""`python -m app.api`: the miner API over uvicorn, several workers, one of which leads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import cyclopts
+import uvicorn
+
+from app.protocol.ports import ClusterPort
+
+cli = cyclopts.App(name="python -m app.api", help="The miner API.")
+
+
+@cli.default
+def serve(
+    *,
+    host: str = "0.0.0.0",
+    port: int = int(ClusterPort.HTTP),
+    workers: Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1, lte=64))] = 4,
+) -> None:
+    """Serve until interrupted. Settings come from the environment: MINER_SS58, MINER_SEED, VALIDATORS, and others."""
+    uvicorn.run(
+        "app.api.main:create",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    cli()

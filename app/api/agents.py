@@ -1,0 +1,140 @@
+"""Calls to the node's own services: the agent (spec: protocol 5) and the attestation proxy (spec: protocol 7.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from app.protocol.ports import NodePort
+from app.protocol.servers import DeviceInfo
+from app.protocol.signing import Purpose, Signer, nonce_v1
+
+TIMEOUT_SECONDS: Final = 30.0
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+_DEVICES: Final = TypeAdapter(list[DeviceInfo])
+
+
+class AgentError(Exception):
+    """The agent or the proxy did not answer as documented."""
+
+
+def check_agent_url(url: str) -> str:
+    """The base URL without its slash.
+
+    Raises:
+        AgentError: it is not a plain http(s) address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise AgentError(f"an agent's address looks like http://203.0.113.7:{int(NodePort.AGENT)}; got {url[:100]!r}")
+    return url.rstrip("/")
+
+
+class AgentClient:
+    """One node's agent, profile B."""
+
+    def __init__(self, url: str, signer: Signer, http: httpx.AsyncClient, clock: Callable[[], float]) -> None:
+        self.url = check_agent_url(url)
+        self._signer = signer
+        self._http = http
+        self._clock = clock
+
+    async def kubeconfig(self) -> str:
+        """The node's kubeconfig as text."""
+        answer = await self._send("GET", "/config/kubeconfig", Purpose.REGISTRATION)
+        found = answer.get("kubeconfig")
+        if not isinstance(found, str):
+            raise AgentError(f"{self.url} answered without a kubeconfig")
+        return found
+
+    async def start_monitoring(self, monitor_url: str) -> None:
+        """Tell the agent where the monitor is. One that runs already is told to stop first, then again."""
+        body = orjson.dumps({"control_plane_url": monitor_url})
+        try:
+            await self._send("POST", "/monitor/start", None, body)
+        except AgentError as error:
+            if "409" not in str(error):
+                raise
+            await self.stop_monitoring()
+            await self._send("POST", "/monitor/start", None, body)
+
+    async def stop_monitoring(self) -> None:
+        """Tell the agent to stop; one that does not run is fine."""
+        try:
+            await self._send("GET", "/monitor/stop", Purpose.MONITORING)
+        except AgentError as error:
+            if "409" not in str(error):
+                raise
+
+    async def _send(
+        self, method: str, path: str, purpose: Purpose | None, body: bytes | None = None
+    ) -> dict[str, object]:
+        headers = self._signer.management_headers(nonce_v1(self._clock()), purpose=purpose, body=body)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            response = await self._http.request(
+                method, self.url + path, headers=headers, content=body, timeout=TIMEOUT_SECONDS
+            )
+        except httpx.HTTPError as error:
+            raise AgentError(f"{method} {self.url}{path}: {type(error).__name__} {error}".rstrip()) from error
+        if response.status_code != 200 or len(response.content) > MAX_ANSWER_BYTES:
+            raise AgentError(f"{method} {self.url}{path}: {response.status_code} {response.text[:200]}")
+        try:
+            found = orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise AgentError(f"{method} {self.url}{path}: the answer is not JSON") from error
+        return found if isinstance(found, dict) else {}
+
+
+class AttestationProxy:
+    """One TEE node's proxy. Its certificate is self-signed: it is pinned at first sight, not verified."""
+
+    def __init__(self, host: str, signer: Signer, clock: Callable[[], float], port: int = NodePort.ATTESTATION) -> None:
+        self.url = f"https://{host}:{int(port)}"
+        self._host, self._port = host, int(port)
+        self._signer = signer
+        self._clock = clock
+
+    async def certificate_sha256(self) -> str:
+        """Digest of the certificate that the proxy shows."""
+
+        def fetch() -> str:
+            pem = ssl.get_server_certificate((self._host, self._port), timeout=TIMEOUT_SECONDS)
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+        try:
+            return await asyncio.to_thread(fetch)
+        except (OSError, ssl.SSLError) as error:
+            raise AgentError(f"{self.url}: {type(error).__name__} {error}".rstrip()) from error
+
+    async def check_health(self) -> None:
+        """Whether the proxy answers."""
+        await self._get("/server/health", {})
+
+    async def devices(self) -> list[DeviceInfo]:
+        """The node's GPUs."""
+        headers = self._signer.hotkey_headers(nonce_v1(self._clock()), purpose=Purpose.ATTEST)
+        try:
+            return _DEVICES.validate_json((await self._get("/server/devices", headers)).content)
+        except ValidationError as error:
+            raise AgentError(f"{self.url}/server/devices: the answer is not a list of devices") from error
+
+    async def _get(self, path: str, headers: dict[str, str]) -> httpx.Response:
+        # The proof of identity is the validator's: it checks the quote, which binds this certificate.
+        async with httpx.AsyncClient(verify=False, timeout=TIMEOUT_SECONDS) as http:  # noqa: S501
+            try:
+                response = await http.get(self.url + path, headers=headers)
+            except httpx.HTTPError as error:
+                raise AgentError(f"GET {self.url}{path}: {type(error).__name__} {error}".rstrip()) from error
+        if response.status_code != 200:
+            raise AgentError(f"GET {self.url}{path}: {response.status_code} {response.text[:200]}")
+        return response

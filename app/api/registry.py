@@ -1,0 +1,77 @@
+"""Registry authorisation for the proxy on bare nodes (spec: protocol 15.3; DESIGN D17).
+
+It signs, so it answers only to a node that we know: right address, right token, a pull and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.errors import UnauthorisedError
+from app.api.openapi import described
+from app.api.routing import RawRoute, services_of
+from app.api.services import Services
+from app.protocol.signing import Purpose, nonce_v1
+
+TOKEN_HEADER: Final = "X-Headframe-Node-Token"  # noqa: S105 - a header's name
+METHOD_HEADER: Final = "X-Original-Method"
+URI_HEADER: Final = "X-Original-URI"
+NODES_SQL: Final = """SELECT s.ip_address, p.registry_token_sha256 FROM node_profiles p
+    JOIN servers s USING (server_id) WHERE p.registry_token_sha256 IS NOT NULL AND s.ip_address IS NOT NULL"""
+#: How long a new or changed token may take to count.
+CACHE_SECONDS: Final = 5.0
+BODY: Final = b'{"authenticated":true}'
+
+router = APIRouter(tags=["registry"], route_class=RawRoute)
+
+
+@dataclass
+class TokenCache:
+    """Digests of registry tokens by node address, read at most every five seconds."""
+
+    digests: dict[str, set[str]] = field(default_factory=dict)
+    read_at: float = float("-inf")
+
+    async def of(self, services: Services, address: str) -> set[str]:
+        """The digests that count for one address."""
+        if services.clock() - self.read_at > CACHE_SECONDS:
+            rows = await services.reader.rows(NODES_SQL)
+            found: dict[str, set[str]] = {}
+            for ip_address, digest in rows:
+                found.setdefault(str(ip_address), set()).add(str(digest))
+            self.digests, self.read_at = found, services.clock()
+        return self.digests.get(address, set())
+
+
+@router.get("/registry/auth", responses=described(None), summary="Headers for one pull, for a known node")
+async def authorise_pull(request: Request) -> Response:
+    services = services_of(request)
+    headers = request.headers
+    if headers.get(METHOD_HEADER, "GET") not in ("GET", "HEAD") or not headers.get(URI_HEADER, "/v2/").startswith(
+        "/v2/"
+    ):
+        raise UnauthorisedError("only pulls are signed")
+    token = headers.get(TOKEN_HEADER, "")
+    cache: TokenCache = request.app.state.registry_tokens
+    known = await cache.of(services, peer_address(request))
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    if not any([hmac.compare_digest(digest, expected) for expected in known]):  # noqa: C419 - every one is compared
+        raise UnauthorisedError("no node of ours at this address has this token")
+    signature = services.settings.signer.hotkey_headers(nonce_v1(services.clock()), purpose=Purpose.REGISTRY)
+    return Response(BODY, headers=signature, media_type="application/json")
+
+
+def peer_address(request: Request) -> str:
+    """The caller's address; a forwarded one counts only from a proxy that settings trust."""
+    peer = request.client.host if request.client is not None else ""
+    if peer in services_of(request).settings.trusted_proxies:
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        return forwarded.rsplit(",", 1)[-1].strip() or peer
+    return peer

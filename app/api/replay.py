@@ -1,0 +1,69 @@
+"""Each signature works once: remembered in Redis for as long as its nonce is acceptable, shared by all workers.
+
+Requests that arrive together are asked about together, in one round trip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.api.errors import UnavailableError
+
+PREFIX: Final = "headframe:signature:"
+#: Twice the window (a nonce may come from the future), and some for clocks that differ between machines.
+KEEP_SECONDS: Final = 75
+TIMEOUT_SECONDS: Final = 2.0
+BATCH: Final = 500
+_SCRIPT: Final = """
+local fresh = {}
+for i, key in ipairs(KEYS) do
+  if redis.call('SET', key, '', 'NX', 'EX', ARGV[1]) then fresh[i] = 1 else fresh[i] = 0 end
+end
+return fresh
+"""
+
+
+class ReplayGuard:
+    """Remembers tokens. `is_fresh` is true the first time, over all workers, and never again within 75 seconds."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._script = redis.register_script(_SCRIPT)
+        self._waiting: list[tuple[str, asyncio.Future[bool]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def is_fresh(self, token: str) -> bool:
+        """Whether nobody has used this token yet; from now on it is used.
+
+        Raises:
+            UnavailableError: Redis does not answer. Nothing is accepted then: a replay could not be told.
+        """
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((PREFIX + token, answer))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        return await answer
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    fresh = await self._script(keys=[key for key, _ in batch], args=[KEEP_SECONDS])
+            except (RedisError, OSError, TimeoutError):
+                self._fail(batch)
+                continue
+            for (_, answer), first in zip(batch, fresh, strict=True):
+                if not answer.done():
+                    answer.set_result(first == 1)
+
+    @staticmethod
+    def _fail(batch: list[tuple[str, asyncio.Future[bool]]]) -> None:
+        for _, answer in batch:
+            if not answer.done():
+                answer.set_exception(
+                    UnavailableError("redis", "it does not answer; requests cannot be checked against replay")
+                )
