@@ -91,6 +91,10 @@ bench: $(VENV) ## benchmarks, or one room's: make bench ROOM=api
 list-packages: ## the packages of this repository
 	@printf '%s\n' agent app graval infra policies tracker
 
+.PHONY: dev
+dev: $(VENV) ## the control plane on this machine for development: http://localhost:8080, no root
+	@$(RUN)python -m lab.dev
+
 .PHONY: ci
 ci: ## what the continuous integration runs
 	@bash .ci/run

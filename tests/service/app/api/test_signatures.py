@@ -56,7 +56,7 @@ def signed_by_stranger() -> dict[str, str]:
 
 
 WRONG: dict[str, Callable[[], dict[str, str]]] = {
-    "no headers": lambda: {},
+    "no headers": dict[str, str],
     "without the miner": lambda: without(Header.MINER),
     "without the signer": lambda: without(Header.VALIDATOR),
     "without the nonce": lambda: without(Header.NONCE),
