@@ -61,6 +61,7 @@ def places() -> Places:
 
 def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places) -> dict[str, Any]:
     """Declare every resource of the fleet; answers the stack's outputs."""
+    chart = _chart(settings, where)
     images = Images("images", _images(settings, where))
     logins = _registry_logins(settings, secrets)
     control = ControlPlane(
@@ -72,7 +73,6 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
             images=images.builds,
         ),
     )
-    chart = _chart(settings, where)
     nodes = {
         node.name: GpuNode(
             node.name,

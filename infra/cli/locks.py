@@ -1,0 +1,86 @@
+"""Locks of a file backend: who holds a stack, and whether that engine still runs. Other backends have no such files."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One lock as the engine wrote it."""
+
+    pid: int
+    hostname: str
+    username: str
+    timestamp: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.username}@{self.hostname}, process {self.pid}, since {self.timestamp}"
+
+
+@dataclass(frozen=True)
+class LockReport:
+    """Locks of a stack: those whose engine is gone, and those whose engine runs or cannot be asked."""
+
+    abandoned: tuple[Lock, ...] = ()
+    held: tuple[Lock, ...] = ()
+
+
+def lock_folder(backend_url: str, project: str, stack: str) -> Path | None:
+    """Where a file backend keeps the locks of a stack; None for another kind of backend."""
+    parts = urlsplit(backend_url)
+    if parts.scheme != "file":
+        return None
+    root = Path(unquote(parts.path)).expanduser()
+    return root / ".pulumi" / "locks" / "organization" / project / stack.rsplit("/", 1)[-1]
+
+
+def read_locks(folder: Path) -> list[Lock]:
+    """All locks in a folder; none where there is no such folder."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text())
+        found.append(
+            Lock(
+                pid=int(content["pid"]),
+                hostname=str(content["hostname"]),
+                username=str(content.get("username", "?")),
+                timestamp=str(content.get("timestamp", "?")),
+                path=path,
+            )
+        )
+    return found
+
+
+def judge(locks: Iterable[Lock], hostname: str, is_engine: Callable[[int], bool]) -> LockReport:
+    """A lock is abandoned only when it is this machine's and its process is no engine any more. What cannot be seen is
+    held: absence of evidence frees nothing."""
+    abandoned: list[Lock] = []
+    held: list[Lock] = []
+    for lock in locks:
+        gone = lock.hostname == hostname and not is_engine(lock.pid)
+        (abandoned if gone else held).append(lock)
+    return LockReport(tuple(abandoned), tuple(held))
+
+
+def is_running_engine(pid: int) -> bool:
+    """Whether a process of this number runs the engine. A number that another program got in the meantime is none."""
+    try:
+        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    # A zombie has no command line: its parent has not looked yet, but it does nothing any more.
+    return program != b"" and Path(program.decode(errors="replace")).name.startswith("pulumi")
+
+
+def own_hostname() -> str:
+    """This machine's name as the engine writes it into locks."""
+    return socket.gethostname()

@@ -1,0 +1,64 @@
+"""An engine that was killed for real, and what `headframe recover` makes of what it left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from infra.cli.engine import Engine
+from infra.cli.pending import pending_operations
+from infra.cli.recover import StillRunningError, recover
+from tests.support import thing_provider
+from tests.support.engine import Project, eventually
+
+pytestmark = pytest.mark.service
+
+SLOW = thing_provider.PROGRAM + "Thing('quick')\nThing('slow', seconds=60)\n"
+FAST = thing_provider.PROGRAM + "Thing('quick')\nThing('slow')\n"
+
+
+def engine_of(project: Project) -> Engine:
+    return Engine(folder=project.folder, stack="dev", environment=project.environment)
+
+
+def creating(project: Project) -> bool:
+    state = project.state / "pulumi" / ".pulumi" / "stacks" / "tiny" / "dev.json"
+    return state.exists() and '"creating"' in state.read_text() and "quick" in state.read_text()
+
+
+@pytest.fixture
+def running(things: Project) -> tuple[Project, subprocess.Popen[str]]:
+    """An update in the middle of a slow creation."""
+    things.write("__main__.py", SLOW)
+    engine = things.start("up", "--yes", "--skip-preview")
+    assert eventually(lambda: creating(things), 40)
+    return things, engine
+
+
+def test_a_killed_engine_is_recovered_and_the_next_update_repairs(
+    running: tuple[Project, subprocess.Popen[str]],
+) -> None:
+    project, engine = running
+    engine.send_signal(signal.SIGKILL)
+    engine.communicate(timeout=10)
+    assert "locked" in project.run("up", "--yes", "--skip-preview", check=False).stderr
+    done = recover(engine_of(project), project="tiny").done
+    assert "freed the lock of an engine that is gone" in done[0]
+    assert done[1:] == ("will be done anew: creating thing:index:Thing slow",)
+    assert pending_operations(json.loads(project.run("stack", "export").stdout)) == []
+    project.write("__main__.py", FAST)
+    repaired = project.run("up", "--yes", "--skip-preview")
+    assert "1 created" in repaired.stdout
+    assert "pending operations" not in repaired.stdout + repaired.stderr
+    assert recover(engine_of(project), project="tiny").done == ()
+
+
+def test_a_running_engine_is_left_alone(running: tuple[Project, subprocess.Popen[str]]) -> None:
+    project, engine = running
+    with pytest.raises(StillRunningError, match=f"process {engine.pid}"):
+        recover(engine_of(project), project="tiny")
+    assert engine.poll() is None
+    assert creating(project)
