@@ -71,14 +71,17 @@ def judge(locks: Iterable[Lock], hostname: str, is_engine: Callable[[int], bool]
 
 def is_running_engine(pid: int) -> bool:
     """Whether a process of this number runs the engine. A number that another program got in the meantime is none."""
+    process = Path(f"/proc/{pid}")
     try:
-        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
-    except FileNotFoundError:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        program = (process / "cmdline").read_bytes().split(b"\0", 1)[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
     except OSError:
         return True
-    # A zombie has no command line: its parent has not looked yet, but it does nothing any more.
-    return program != b"" and Path(program.decode(errors="replace")).name.startswith("pulumi")
+    if state == "Z":  # its parent has not looked yet, but it does nothing any more
+        return False
+    return program == b"" or Path(program.decode(errors="replace")).name.startswith("pulumi")
 
 
 def own_hostname() -> str:
