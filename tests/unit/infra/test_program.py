@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -34,9 +35,10 @@ def run(values: dict[str, Any], folder: Path, *, preview: bool = False) -> Recor
     return declare(lambda: declare_fleet(settings, read_secrets(source), where), preview=preview)
 
 
-def steady(value: Any, folder: Path) -> Any:
+def steady(value: Any, folder: Path) -> str:
     """Without what depends on files under work or on this machine."""
-    text = re.sub(r"in-[0-9a-f]{32}", "in-HASH", str(value).replace(str(folder), "FOLDER"))
+    shown = json.dumps(value, indent=1, sort_keys=True)
+    text = re.sub(r"in-[0-9a-f]{32}", "in-HASH", shown.replace(str(folder), "FOLDER"))
     return re.sub(r"((?:\+|-)0?)[0-9a-f]{12}\b", r"\g<1>HASH", text)
 
 
@@ -70,7 +72,7 @@ def test_every_input_of_the_control_plane_is_reviewed(
         for item in recording.resources
         if item.custom and "gpu-" not in item.name
     }
-    assert steady(dict(sorted(shown.items())), folder).replace("}, '", "},\n'") == snapshot
+    assert steady(shown, folder) == snapshot
 
 
 def test_every_input_of_a_gpu_node_is_reviewed(recording: Recording, folder: Path, snapshot: SnapshotAssertion) -> None:
@@ -79,7 +81,7 @@ def test_every_input_of_a_gpu_node_is_reviewed(recording: Recording, folder: Pat
         for item in recording.resources
         if item.custom and "gpu-0" in item.name
     }
-    assert steady(dict(sorted(shown.items())), folder).replace("}, '", "},\n'") == snapshot
+    assert steady(shown, folder) == snapshot
 
 
 def test_no_secret_is_registered_in_plain(recording: Recording) -> None:
