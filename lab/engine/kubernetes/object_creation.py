@@ -113,5 +113,7 @@ async def _ready(api: Api, call: CreateCall, state: State, made: Manifest) -> Ma
         seen, reason, details = error.live, str(error), error.details
     except (WaitForError, ApiError, UnreachableError) as error:
         seen, reason, details = made, str(error), ()
+    except asyncio.CancelledError:  # the object is there: an answer without its state would orphan it
+        seen, reason, details = made, "the wait for it was cancelled", ()
     answer = Answer(id_of(seen), replace(state, live=seen).properties(call.inputs))
     raise InitializationError(f"{call.urn.text} was created, but: {reason}", answer, details)

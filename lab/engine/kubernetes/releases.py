@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import yaml
@@ -146,6 +147,8 @@ class Releases:
             await self._helm.run(arguments, values, timeout_seconds=release.timeout_seconds)
         except (HelmError, ReleaseError) as error:
             return str(error)
+        except asyncio.CancelledError:  # what helm has done so far is in its record, and has to be kept
+            return "the operation was cancelled"
         return ""
 
     async def _record(self, api: Api, release: Release) -> ReleaseRecord | None:

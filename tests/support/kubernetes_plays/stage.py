@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from google.protobuf.message import Message
 from pulumi.runtime.proto import provider_pb2 as wire
 from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 
+from lab.engine.kubernetes.helm import HELM_VARIABLE
 from tests.support.kubernetes_plays.cluster import Cluster
 from tests.support.kubernetes_plays.comparison import Line
 from tests.support.kubernetes_plays.placeholders import Placeholders
@@ -202,3 +205,16 @@ class Plays(dict[str, Play]):
     def __call__(self, play: Play) -> Play:
         self[play.__name__.replace("_", "-")] = play
         return play
+
+
+def stand_in_stage(case: str, kubeconfig: str, helm: Path, folder: Path) -> Stage:
+    """A stage for the stand-in, whose environment names no cluster and no settings of the caller's."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "KUBECONFIG": str(folder / "none"),
+        HELM_VARIABLE: str(helm),
+        **{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
+    }
+    return Stage(case, (sys.executable, "-P", "-m", "lab.engine.kubernetes"), environment, kubeconfig, folder)

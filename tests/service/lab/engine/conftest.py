@@ -34,3 +34,8 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalApiSer
     """A real API server without nodes."""
     with LocalApiServer(tmp_path_factory.mktemp("api-server")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def helm_program(toolchain: Toolchain) -> Path:
+    return toolchain.folder / "helm"

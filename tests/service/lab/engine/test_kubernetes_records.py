@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Final
 
 import pytest
 
-from lab.engine.kubernetes.helm import HELM_VARIABLE
-from lab.engine.toolchain import Toolchain
 from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.kubernetes_plays.comparison import deviations
 from tests.support.kubernetes_plays.repertoire import REPERTOIRE
-from tests.support.kubernetes_plays.stage import Stage
+from tests.support.kubernetes_plays.stage import Stage, stand_in_stage
 from tests.support.vectors import cases
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]
@@ -27,22 +24,9 @@ DEVIATING: Final[dict[str, str]] = {}
 _PLAYERS: Final = 4
 
 
-@pytest.fixture(scope="module")
-def helm_program(toolchain: Toolchain) -> str:
-    return str(toolchain.folder / "helm")
-
-
-def play(case: str, server: LocalApiServer, helm: str, folder: Path) -> Stage:
+def play(case: str, server: LocalApiServer, helm: Path, folder: Path) -> Stage:
     """Act one case in a folder of its own."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "LANG": "C.UTF-8",
-        "KUBECONFIG": str(folder / "none"),
-        HELM_VARIABLE: helm,
-    }
-    command = (sys.executable, "-P", "-m", "lab.engine.kubernetes")
-    stage = Stage(case, command, environment, server.kubeconfig.read_text(), folder)
+    stage = stand_in_stage(case, server.kubeconfig.read_text(), helm, folder)
     stage.act(REPERTOIRE[case])
     return stage
 
@@ -50,7 +34,7 @@ def play(case: str, server: LocalApiServer, helm: str, folder: Path) -> Stage:
 @pytest.fixture(scope="module")
 def stages(
     api_server: LocalApiServer,
-    helm_program: str,
+    helm_program: Path,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Stage]]]:
