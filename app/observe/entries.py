@@ -53,6 +53,11 @@ def encode_details(item: KubernetesObject) -> bytes:
     )
 
 
+def encode_entry(uid: str, version: str, observed_ms: int, terms: str, details: bytes) -> bytes:
+    """The five lines, as the script inside Redis writes them too."""
+    return f"{uid}\n{version}\n{observed_ms}\n{terms}\n".encode() + details
+
+
 def decode_known(text: bytes) -> KnownObject:
     """The lines that a plan compares."""
     uid, version, observed, _ = text.split(b"\n", 3)

@@ -6,6 +6,7 @@ nobody; a small one in a thread.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ from redis.exceptions import NoScriptError
 
 from app.observe.entries import decode_known
 from app.observe.keys import entries_key, held_key
-from app.observe.planning import Hold, KnownKind, ListReport, Operation, Plan, ShrinkPolicy, Source, plan_list
+from app.observe.planning import Action, Hold, KnownKind, ListReport, Operation, Plan, ShrinkPolicy, Source, plan_list
 from app.observe.scripts import APPLY
+from app.observe.staging import stage
 from app.protocol.channels import ResourceType, health_key, resources_key
 
 
@@ -45,7 +47,9 @@ class SyncResult:
     is_complete: bool
 
 
-#: Scripts are sent once and called by their digest after that.
+_PORTION: Final = 200
+#: How Redis names the script once it has seen it.
+_SHA: Final = hashlib.sha1(APPLY.encode(), usedforsecurity=False).hexdigest()
 _TIMESPEC: Final = "microseconds"
 
 
@@ -130,22 +134,42 @@ def apply_arguments(
 def _apply(
     redis: Redis, cluster: str, plan: Plan, report: ListReport, mode: SyncMode, now_ms: int, agent: str
 ) -> list[int]:
+    """Puts first and in portions, each atomic; the rest, with all deletions, in the step that ends the sync.
+
+    Portions, because Redis serves nobody while a script runs, and because scripts slow down with many similar long
+    strings in one call. No reader can see too little in between: until the last step nothing was taken away.
+    """
     # Lists of several kinds have several versions; the lowest is the one that holds for all of them.
     versions = [version for version in report.versions.values() if version.isdigit()]
     list_version = min(versions, key=int) if report.source is Source.LIVE and versions else ""
-    all_kinds = set(report.objects) == set(ResourceType)
+    puts = [operation for operation in plan.operations if operation.action in {Action.PUT, Action.FORCE}]
+    rest = [operation for operation in plan.operations if operation.action not in {Action.PUT, Action.FORCE}]
+    codes: list[int] = []
+    if not is_tracked(redis, cluster):
+        if mode is SyncMode.LIST:
+            return [-1]
+        codes += stage(redis, cluster, puts, now_ms)
+        puts = []
+    while len(puts) > _PORTION:
+        portion, puts = puts[:_PORTION], puts[_PORTION:]
+        arguments = apply_arguments(cluster, now_ms, tuple(portion), mode="event", list_version=list_version)
+        codes += _evaluate(redis, arguments)
     arguments = apply_arguments(
         cluster,
         now_ms,
-        plan.operations,
+        (*puts, *rest),
         mode=mode.value,
         list_version=list_version,
         agent=agent,
-        is_complete=plan.is_complete and all_kinds,
+        is_complete=plan.is_complete and set(report.objects) == set(ResourceType),
     )
-    script = redis.register_script(APPLY)
+    last = _evaluate(redis, arguments)
+    return last if last == [-1] else codes + last
+
+
+def _evaluate(redis: Redis, arguments: list[str | bytes | int]) -> list[int]:
     try:
-        return cast("list[int]", redis.evalsha(script.sha, 0, *arguments))
+        return cast("list[int]", redis.evalsha(_SHA, 0, *arguments))
     except NoScriptError:
         return cast("list[int]", redis.eval(APPLY, 0, *arguments))
 
