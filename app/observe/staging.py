@@ -66,7 +66,13 @@ def _write(
     for item in operations:
         for term in item.terms.split("\t"):
             pipe.sadd(index_key(term), f"{cluster}\t{kind}\t{item.field}")
-        change: dict[str, str] = {"cluster": cluster, "kind": kind.value, "event": "ADDED", "field": item.field, "uid": item.uid}
+        change: dict[str, str] = {
+            "cluster": cluster,
+            "kind": kind.value,
+            "event": "ADDED",
+            "field": item.field,
+            "uid": item.uid,
+        }
         pipe.xadd(CHANGES, cast("Any", change | {"version": item.version}), maxlen=_LONGEST_LOG, approximate=True)
     pipe.execute()
 

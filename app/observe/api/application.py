@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -110,8 +110,16 @@ async def run_services(
             try:
                 yield services
             finally:
-                for task in running:
-                    task.cancel()
+                await _end(running)
+
+
+async def _end(running: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a cancellation that falls into a Redis call on its way is sometimes swallowed."""
+    waiting = set(running)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=1)
 
 
 def create_application(

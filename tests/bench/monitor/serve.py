@@ -1,4 +1,4 @@
-"""The monitor under test as a process of its own: real application, real Redis, servers `gpu-0` to `gpu-99` in memory."""
+"""The monitor under test as its own process: real application, real Redis, servers `gpu-0` to `gpu-99` in memory."""
 
 from __future__ import annotations
 

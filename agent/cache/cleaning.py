@@ -1,0 +1,156 @@
+"""Carries a plan out: deletes, goes on after errors, reports what happened. Two cleaners of one cache take turns."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from agent.cache.planning import CachePlan, CachePolicy, Deletion, plan_cleaning
+from agent.cache.scan import CacheEntry, scan_cache
+
+_LOCK: Final = ".headframe-cleaner.lock"
+#: A program that uses a chute's directory may hold this file in it locked (flock): then nothing in it is deleted.
+IN_USE: Final = ".headframe-in-use.lock"
+_LOCK_WAIT_SECONDS: Final = 60.0
+
+
+class ExitCode(IntEnum):
+    """How a run ended."""
+
+    OK = 0
+    FATAL = 1
+    PARTIAL = 3
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What a run did; printed as JSON. `freed_bytes` counts what was, or with `dry_run` would have been, deleted."""
+
+    dry_run: bool
+    before_bytes: int
+    freed_bytes: int
+    after_bytes: int
+    limit_bytes: int
+    deleted: tuple[dict[str, str | int | float], ...]
+    problems: tuple[str, ...]
+    is_within_limit: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.OK if not self.problems and self.is_within_limit else ExitCode.PARTIAL
+
+
+class CacheBusyError(RuntimeError):
+    """Another cleaner works on this cache for longer than we wait."""
+
+
+def clean(
+    root: Path,
+    policy: CachePolicy,
+    *,
+    civitai: Path | None = None,
+    dry_run: bool = False,
+    now: Callable[[], float] = time.time,
+) -> CleaningReport:
+    """Bring a cache within its limits.
+
+    Raises:
+        CacheBusyError: another cleaner did not finish in time.
+        FileNotFoundError: there is no such cache.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no directory; mount the cache there or set HF_HOME")
+    with _exclusive(root / _LOCK):
+        scan = scan_cache(root, civitai)
+        plan = plan_cleaning(scan, policy, now())
+        done: list[Deletion] = []
+        problems = list(scan.problems)
+        for deletion in plan.deletions:
+            problem = None if dry_run else _delete(deletion.entry, root)
+            if problem is None:
+                done.append(deletion)
+            else:
+                problems.append(problem)
+        return _report(plan, policy, done, problems, dry_run=dry_run)
+
+
+def _report(
+    plan: CachePlan, policy: CachePolicy, done: list[Deletion], problems: list[str], *, dry_run: bool
+) -> CleaningReport:
+    freed = sum(deletion.entry.size_bytes for deletion in done)
+    deleted: tuple[dict[str, str | int | float], ...] = tuple(
+        {
+            "name": deletion.entry.name,
+            "chute_id": deletion.entry.chute_id,
+            "size_bytes": deletion.entry.size_bytes,
+            "last_used": deletion.entry.last_used,
+            "reason": deletion.reason.value,
+        }
+        for deletion in done
+    )
+    after = plan.before_bytes - freed
+    return CleaningReport(
+        dry_run,
+        plan.before_bytes,
+        freed,
+        after,
+        policy.limit_bytes,
+        deleted,
+        tuple(problems),
+        after <= policy.limit_bytes,
+    )
+
+
+def _delete(entry: CacheEntry, root: Path) -> str | None:
+    """Delete one entry; the problem if there was one."""
+    if entry.chute_id and _is_locked(root / entry.chute_id / IN_USE):
+        return f"{entry.name}: in use by {entry.chute_id}"
+    for path in entry.paths:
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    return None
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise CacheBusyError(f"another cleaner holds {path}") from None
+                time.sleep(0.2)
+        yield
+    finally:
+        os.close(descriptor)

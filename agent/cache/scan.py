@@ -1,0 +1,183 @@
+"""Reads a cache directory: which revisions of which repositories, which single files, how big, last used when.
+
+Reads only. What vanishes while it is read is left out; what cannot be read is reported and left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
+_CHUTE_ID_LENGTH: Final = 36
+_MODEL_FILE: Final = "*.safetensors"
+#: Written by the job builder: chute id -> Unix seconds of its last start.
+LEDGER: Final = ".headframe-usage.json"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """The smallest thing that is deleted: one revision of a repository, or one file. Times in Unix seconds.
+
+    Args:
+        name: what it is, for the report.
+        root: the directory or file that is the whole of it when nothing else shares it.
+        paths: what to delete; later ones only after earlier ones.
+        size_bytes: what deleting it frees.
+        chute_id: whose directory it is in; empty in the common one.
+    """
+
+    name: str
+    root: Path
+    paths: tuple[Path, ...]
+    size_bytes: int
+    last_used: float
+    chute_id: str = ""
+
+
+@dataclass(frozen=True)
+class CacheScan:
+    """What a cache holds, and what could not be read."""
+
+    entries: tuple[CacheEntry, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self.entries)
+
+
+@dataclass
+class _Blob:
+    size_bytes: int
+    last_used: float
+    revisions: set[str] = field(default_factory=set)
+
+
+def scan_cache(root: Path, civitai: Path | None = None) -> CacheScan:
+    """Everything under a cache's root: the common hub, and every chute's own."""
+    ledger = _read_ledger(root / LEDGER)
+    entries: list[CacheEntry] = []
+    problems: list[str] = []
+    places = [("", root)] + [(path.name, path) for path in _directories(root) if len(path.name) == _CHUTE_ID_LENGTH]
+    for chute_id, place in places:
+        for repository in _directories(place / "hub"):
+            if repository.name.startswith(_REPOSITORY_PREFIXES):
+                try:
+                    entries += _revisions(repository, chute_id)
+                except OSError as error:
+                    problems.append(f"{repository}: {error.strerror}")
+        folder = civitai if civitai is not None and not chute_id else place / "civitai"
+        entries += _files(folder, chute_id)
+    return CacheScan(tuple(_with_ledger(entries, ledger)), tuple(problems))
+
+
+def _revisions(repository: Path, chute_id: str) -> list[CacheEntry]:
+    blobs = {path.name: _measure(path) for path in _files_in(repository / "blobs")}
+    snapshots = _directories(repository / "snapshots")
+    own = {snapshot: _own_bytes(snapshot, blobs) for snapshot in snapshots}
+    if len(snapshots) <= 1:
+        size = sum(blob.size_bytes for blob in blobs.values()) + sum(own.values())
+        return [CacheEntry(repository.name, repository, (repository,), size, _newest(repository, blobs), chute_id)]
+    # Oldest first, as they will be deleted. A blob that several revisions share goes with the last of them.
+    ages = {snapshot: _last_used(snapshot, blobs) for snapshot in snapshots}
+    ordered = sorted(snapshots, key=lambda snapshot: (ages[snapshot], str(snapshot)))
+    entries = []
+    for place, snapshot in enumerate(ordered):
+        later = {other.name for other in ordered[place + 1 :]}
+        going = {name for name, blob in blobs.items() if snapshot.name in blob.revisions and not blob.revisions & later}
+        if not later:
+            going |= {name for name, blob in blobs.items() if not blob.revisions}
+        size = own[snapshot] + sum(blobs[name].size_bytes for name in going)
+        files = (repository / "blobs" / name for name in sorted(going))
+        paths = (snapshot, *_refs_to(repository, snapshot.name), *files)
+        entries.append(
+            CacheEntry(f"{repository.name}@{snapshot.name}", snapshot, paths, size, ages[snapshot], chute_id)
+        )
+    return entries
+
+
+def _own_bytes(snapshot: Path, blobs: Mapping[str, _Blob]) -> int:
+    """Notes which blobs a revision uses; the size of the files that it holds itself, where there are no links."""
+    size = 0
+    for directory, _, names in os.walk(snapshot):
+        for path in (Path(directory) / name for name in names):
+            blob = blobs.get(path.readlink().name) if path.is_symlink() else None
+            if blob is not None:
+                blob.revisions.add(snapshot.name)
+            else:
+                size += path.lstat().st_size
+    return size
+
+
+def _last_used(snapshot: Path, blobs: Mapping[str, _Blob]) -> float:
+    """By the blobs that it shares with no other revision; by the directory's own time when there are none."""
+    alone = (blob.last_used for blob in blobs.values() if blob.revisions == {snapshot.name})
+    return max(alone, default=snapshot.stat().st_mtime)
+
+
+def _refs_to(repository: Path, revision: str) -> list[Path]:
+    return [path for path in _files_in(repository / "refs") if path.read_text(errors="replace").strip() == revision]
+
+
+def _newest(repository: Path, blobs: Mapping[str, _Blob]) -> float:
+    return max((blob.last_used for blob in blobs.values()), default=repository.stat().st_mtime)
+
+
+def _files(folder: Path, chute_id: str) -> list[CacheEntry]:
+    entries = []
+    for path in sorted(folder.glob(_MODEL_FILE)) if folder.is_dir() else ():
+        try:
+            blob = _measure(path)
+        except OSError:
+            continue
+        entries.append(CacheEntry(path.name, path, (path,), blob.size_bytes, blob.last_used, chute_id))
+    return entries
+
+
+def _measure(path: Path) -> _Blob:
+    stat = path.stat()
+    # Where access times are not kept (noatime) they stand at creation: the later of both is the better guess.
+    return _Blob(stat.st_size, max(stat.st_atime, stat.st_mtime))
+
+
+def _with_ledger(entries: Iterable[CacheEntry], ledger: Mapping[str, float]) -> list[CacheEntry]:
+    return [
+        CacheEntry(
+            entry.name,
+            entry.root,
+            entry.paths,
+            entry.size_bytes,
+            max(entry.last_used, ledger.get(entry.chute_id, 0.0)),
+            entry.chute_id,
+        )
+        for entry in entries
+    ]
+
+
+def _read_ledger(path: Path) -> dict[str, float]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {str(name): float(value) for name, value in content.items() if isinstance(value, int | float)}
+
+
+def _directories(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    except OSError:
+        return []
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    except OSError:
+        return []

@@ -1,0 +1,54 @@
+"""Settings of the cache cleaner: the public one's environment variables, and ours (spec: agent-monitor 15.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class NodeOverride(BaseModel):
+    """What one node has instead of the defaults. A bare number in the settings stands for the size, as ever."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_age_days: int | None = Field(None, ge=0)
+    max_size_gb: int | None = Field(None, ge=0)
+
+
+class CleanerSettings(BaseSettings):
+    """Sizes are in GiB, as the public cleaner counts them. Lists are separated by commas."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    hf_home: Path = Path("/cache")
+    civitai_home: Path | None = None
+    #: The chute that is about to start: its cache is never touched.
+    cleanup_exclude: str = ""
+    #: Chutes with a running pod on this node, as the job builder knows them.
+    cleanup_protect: str = ""
+    cache_max_age_days: int = Field(7, ge=0)
+    cache_max_size_gb: int = Field(500, ge=0)
+    cache_overrides: dict[str, NodeOverride | int] = Field(default_factory=dict)
+    node_name: str = ""
+    dry_run: bool = False
+    #: In an init container a partial success must not stop the chute: exit code 3 becomes 0.
+    init_container: bool = False
+    #: How long to wait for idle GPUs before cleaning; 0 does not wait.
+    gpu_idle_seconds: float = Field(180, ge=0)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """This node's age limit in days and size limit in GiB."""
+        override = self.cache_overrides.get(self.node_name, NodeOverride.model_construct())
+        if isinstance(override, int):
+            return self.cache_max_age_days, override
+        age, size = override.max_age_days, override.max_size_gb
+        return self.cache_max_age_days if age is None else age, self.cache_max_size_gb if size is None else size
+
+    @property
+    def protected_chutes(self) -> frozenset[str]:
+        """Chute ids whose directories are not touched."""
+        names = f"{self.cleanup_exclude},{self.cleanup_protect}".split(",")
+        return frozenset(name.strip() for name in names if name.strip())
