@@ -129,10 +129,10 @@ func writeMirrors(folder string, registries Registries) error {
 	return nil
 }
 
-// Containers runs the runtime's own client on the cluster's images and containers. The defaults go into the environment,
-// as k3s does it: a caller may still name the namespace, and the client refuses an option that comes twice.
+// Containers runs the runtime's own client on the cluster's images and containers. The namespace goes into the
+// environment: a caller may still name it, as with k3s, and the client refuses an option that comes twice.
 func Containers(arguments ...string) *exec.Cmd {
-	command := exec.Command("ctr", arguments...)
-	command.Env = append(os.Environ(), "CONTAINERD_ADDRESS="+Socket, "CONTAINERD_NAMESPACE=k8s.io")
+	command := exec.Command("ctr", append([]string{"--address", Socket}, arguments...)...)
+	command.Env = append(os.Environ(), "CONTAINERD_NAMESPACE=k8s.io")
 	return command
 }
