@@ -112,16 +112,26 @@ class Api:
         """
         content = None if body is None else orjson.dumps(body)
         headers = {"Content-Type": content_type, "Accept": JSON}
+        request = self._client.build_request(method, path, content=content, params=query, headers=headers)
         try:
-            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS + _CONNECT_TIMEOUT_SECONDS):
-                answer = await self._client.request(method, path, content=content, params=query, headers=headers)
+            answer = await self._sent(request)
         except (httpx.HTTPError, TimeoutError) as error:
             cause = str(error) or type(error).__name__
-            raise UnreachableError(f"{method} {self._client.base_url.join(path)}: {cause}") from None
+            raise UnreachableError(f"{method} {request.url}: {cause}") from None
         parsed = _parsed(answer)
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
             raise ApiError(answer.status_code, parsed)
         return parsed
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """The answer; a read on a kept connection that the server just closed is sent once more."""
+        async with asyncio.timeout(_CALL_TIMEOUT_SECONDS + _CONNECT_TIMEOUT_SECONDS):
+            try:
+                return await self._client.send(request)
+            except httpx.RemoteProtocolError:
+                if request.method != "GET":
+                    raise
+                return await self._client.send(request)
 
     async def endpoint(self, manifest: Manifest, namespace: str | None = None) -> Endpoint:
         """Where the object of a manifest lives; an empty namespace is `default` for a kind that has namespaces.

@@ -13,6 +13,7 @@ import grpc.aio
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2
 
+from lab.engine.kubernetes.api import ApiError, NoSuchKindError, UnreachableError
 from lab.engine.kubernetes.calls import (
     CheckCall,
     CreateCall,
@@ -160,7 +161,7 @@ class KubernetesServicer(RefusingServicer):
             return await task
         except InitializationError as error:
             return await abort(context, str(error), initialization_detail(error))
-        except ProviderError as error:
+        except (ProviderError, ApiError, NoSuchKindError, UnreachableError) as error:
             return await abort(context, str(error))
         except asyncio.CancelledError:
             if context.cancelled():

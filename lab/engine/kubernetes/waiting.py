@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from lab.engine.kubernetes import readiness
-from lab.engine.kubernetes.api import Api, ApiError, Endpoint, NoSuchKindError
+from lab.engine.kubernetes.api import Api, ApiError, Endpoint, NoSuchKindError, UnreachableError
 from lab.engine.kubernetes.conditions import Wish, judge, parse_wishes
 from lab.engine.kubernetes.kinds import deletes_without_wait
 from lab.engine.kubernetes.manifests import (
@@ -74,8 +74,11 @@ async def _watched(api: Api, sent: Manifest, wishes: tuple[Wish, ...], timeout_s
     live, seen = sent, Readiness(False)
     path = (await api.endpoint(sent)).object(name_of(sent))
     async for _ in _looks(timeout_seconds):
-        live = await api.call("GET", path)
-        seen = judge(live, wishes) if wishes else await observed(api, live)
+        try:
+            live = await api.call("GET", path)
+            seen = judge(live, wishes) if wishes else await observed(api, live)
+        except UnreachableError as error:  # the API server may restart meanwhile
+            seen = Readiness(False, (str(error),))
         if seen.is_ready:
             return live
         if seen.has_failed:
