@@ -64,6 +64,11 @@ class GpuNode(pulumi.ComponentResource):
                 host=self.host,
                 chart=args.chart,
                 namespace=settings.gpu_runtime.namespace,
-                values=settings.gpu_runtime.values,
+                values={**settings.gpu_runtime.values, **_simulated(node)},
             )
             GpuRuntime(f"{name}-gpu-runtime", runtime, inside)
+
+
+def _simulated(node: BareGpuNode) -> dict[str, str | int]:
+    """What the lab's chart must know of this node. Real GPUs are found, not declared."""
+    return {"model": node.gpu, "count": node.gpu_count} if node.simulated_gpus else {}

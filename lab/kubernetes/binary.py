@@ -8,7 +8,8 @@ from typing import Final
 from lab.builds.go import GoModule, build
 
 KUBERNETES_VERSION: Final = "1.34.2"
-_MODULE: Final = GoModule(Path(__file__).parent / "k3s", ".", "k3s", KUBERNETES_VERSION)
+MODULE_FOLDER: Final = Path(__file__).parent / "k3s"
+_MODULE: Final = GoModule(MODULE_FOLDER, ".", "k3s", KUBERNETES_VERSION)
 
 
 def kubernetes_binary() -> Path:

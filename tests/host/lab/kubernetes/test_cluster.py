@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab.hosts.fleet import LabFleet
-from lab.kubernetes.artifacts import host_binds
-from tests.support.lab_fleet import booted_fleet
-from tests.support.lab_kubernetes import apply, import_busybox, install_kubernetes, pod
+from tests.support.lab_kubernetes import BUSYBOX, HOST, apply, eventually, from_pod, kubectl, pod, ready, sleeper
 
 pytestmark = pytest.mark.host
-HOST = "k"
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 40.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.3)
-    return holds()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
-    with booted_fleet(tmp_path_factory.mktemp("cluster"), (HOST,), host_binds()) as fleet:
-        install_kubernetes(fleet, HOST)
-        import_busybox(fleet, HOST)
-        yield fleet
-
-
-IMAGE = "headframe.lab/busybox:1"
-
-
-def kubectl(fleet: LabFleet, command: str, timeout_seconds: float = 60) -> str:
-    return fleet.ssh(HOST, f"kubectl {command}", timeout_seconds).strip()
-
-
-def ready(fleet: LabFleet, name: str) -> None:
-    kubectl(fleet, f"wait --for=condition=Ready pod/{name} --timeout=50s")
 
 
 def answers(url: str) -> bool:
@@ -52,19 +19,6 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def from_pod(fleet: LabFleet, name: str, url: str) -> str:
-    """What curl of the host gets in the network of a pod that sleeps; "" where nothing answers in 3 s.
-
-    The pod's static busybox cannot be asked: its wget ends with a fault without libc's resolver libraries.
-    """
-    pid = f"$(pgrep -f 'sleep 100000.*{name}' | head -n 1)"
-    return fleet.ssh(HOST, f"nsenter -t {pid} -n curl -sS -m 3 {url} || true").strip()
-
-
-def sleeper(name: str) -> dict[str, object]:
-    return pod(name, IMAGE, ["sh", "-c", f"sleep 100000; : {name}"])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +31,7 @@ def web(cluster: LabFleet) -> LabFleet:
         "ports": [{"port": 80, "targetPort": 8080, "nodePort": 30777}],
     }
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
-    apply(cluster, HOST, pod("web", IMAGE, serve), sleeper("client"), service)
+    apply(cluster, HOST, pod("web", BUSYBOX, serve), sleeper("client"), service)
     ready(cluster, "web")
     ready(cluster, "client")
     return cluster
@@ -134,7 +88,7 @@ def test_a_renewed_certificate_is_trusted_with_the_old_authority(web: LabFleet) 
 
 
 def test_the_nvidia_runtime_class_runs_a_pod(cluster: LabFleet) -> None:
-    done = pod("nvidia", IMAGE, ["true"], runtimeClassName="nvidia", restartPolicy="Never")
+    done = pod("nvidia", BUSYBOX, ["true"], runtimeClassName="nvidia", restartPolicy="Never")
     apply(cluster, HOST, done)
     kubectl(cluster, "wait --for=jsonpath='{.status.phase}'=Succeeded pod/nvidia --timeout=40s")
 
