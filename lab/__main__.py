@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Final
+from typing import Annotated, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 
 from lab.engine.toolchain import Toolchain, prepare
@@ -24,6 +24,8 @@ from lab.state import state_folder
 app = App(name="python -m lab", help="The lab: a whole fleet on this machine.")
 #: What a shell needs to speak to the lab; everything else of the environment is its own.
 _EXPORTED: Final = ("PATH", "HEADFRAME_CACHE")
+#: Arguments for `pulumi`, options included.
+Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 @app.command
@@ -67,13 +69,13 @@ def down() -> int:
 
 
 @app.command
-def preview(*arguments: str) -> int:
+def preview(*arguments: Words) -> int:
     """Show what `pulumi up` would do."""
     return pulumi("preview", *arguments)
 
 
 @app.command
-def pulumi(*arguments: str) -> int:
+def pulumi(*arguments: Words) -> int:
     """Run any `pulumi` command on the lab's stack."""
     engine = LabEngine(prepare(), state_folder())
     if not engine.exists():

@@ -66,7 +66,7 @@ def _volume(name: str, args: LocalVolumeArgs) -> PersistentVolumeSpecArgsDict:
         "capacity": {"storage": f"{args.storage_gib}Gi"},
         "access_modes": ["ReadWriteOnce"],
         "persistent_volume_reclaim_policy": "Retain",
-        "storage_class_name": "",
+        # No storage class: the server drops an empty one, and a plan would add it for ever.
         "volume_mode": "Filesystem",
         "local": {"path": args.folder},
         "claim_ref": {
