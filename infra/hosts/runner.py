@@ -17,6 +17,7 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
 from infra.hosts.deploys import declare, notes
+from infra.hosts.disruption import guarded
 from infra.hosts.emitter import Emitter
 from infra.hosts.facts.kubeconfig import read_kubeconfig
 from infra.hosts.facts.machine import read_facts
@@ -27,7 +28,8 @@ from infra.hosts.progress import Progress
 from infra.hosts.ssh import connector_data, known_hosts, private_keys
 from infra.spec import Connected, FactsEvent, Hello, HostFacts, HostSpec, LogLevel, PlanEvent, ResultEvent, Verb
 
-_CHANGING: Final = frozenset({Verb.APPLY, Verb.STOP, Verb.WIPE})
+_LOOKING: Final = frozenset({Verb.PLAN, Verb.FACTS})
+_WITH_CLUSTER: Final = frozenset({Verb.PLAN, Verb.APPLY})
 
 
 def run(verb: Verb, spec: HostSpec, emitter: Emitter) -> None:
@@ -57,7 +59,7 @@ def run_on(state: State, verb: Verb, spec: HostSpec, emitter: Emitter) -> None:
         emitter.emit(FactsEvent(facts=facts))
         changed = () if verb is Verb.FACTS else _converge(state, host, verb, spec, facts, emitter)
         with ctx_state.use(state), ctx_host.use(host):
-            kubeconfig = read_kubeconfig(host, spec) if verb in {Verb.PLAN, Verb.APPLY} else None
+            kubeconfig = read_kubeconfig(host, spec) if verb in _WITH_CLUSTER else None
     seconds = round(time.monotonic() - began, 3)
     secret = SecretStr(kubeconfig) if kubeconfig else None
     emitter.emit(ResultEvent(changed=changed, kubeconfig=secret, seconds=seconds))
@@ -104,14 +106,20 @@ def _converge(
     state.set_stage(StateStage.Prepare)
     with _operation_errors(state, host), ctx_state.use(state), ctx_host.use(host):
         declare(verb, spec, facts)
-    emitter.emit(PlanEvent(plan=plan_of(state, host)))
-    for note in notes(spec, facts) if verb in {Verb.PLAN, Verb.APPLY} else ():
+    plan = plan_of(state, host)
+    emitter.emit(PlanEvent(plan=plan))
+    for note in notes(spec, facts) if verb in _WITH_CLUSTER else ():
         emitter.log(LogLevel.INFO, note)
-    if verb not in _CHANGING:
+    if verb in _LOOKING:
         return ()
     state.add_callback_handler(Progress(emitter, host, total=len(state.get_op_order())))
     state.set_stage(StateStage.Execute)
-    with _operation_errors(state, host):
+
+    def say(message: str) -> None:
+        emitter.log(LogLevel.INFO, f"{spec.name} {message}")
+
+    changes = plan.changes if verb in {Verb.APPLY, Verb.RESTART, Verb.REBOOT} else ()
+    with guarded(spec, facts, host, changes, say), _operation_errors(state, host):
         run_ops(state)
     return names_of_changes(state, host)
 

@@ -26,6 +26,7 @@ from infra.spec.facts import GpuFacts, HostFacts
 from infra.spec.gpu import AptRepository, NvidiaSpec
 from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, OnDelete
 from infra.spec.k3s import BinarySource, ImageArchive, K3sSpec, Registry, RegistryCredential
+from infra.spec.lease import LeaseSpec
 from infra.spec.network import FirewallSpec, KernelSpec
 from infra.spec.plan import Drift, Plan, PlannedOperation
 from infra.spec.storage import BindMount
@@ -55,6 +56,7 @@ __all__ = [
     "ImageArchive",
     "K3sSpec",
     "KernelSpec",
+    "LeaseSpec",
     "LogEvent",
     "LogLevel",
     "NvidiaSpec",

@@ -23,6 +23,11 @@ class Verb(StrEnum):
     FACTS = "facts"  # observe only
     STOP = "stop"  # end Kubernetes, remove our secrets, keep data
     WIPE = "wipe"  # stop, and remove Kubernetes with its data
+    DRAIN = "drain"  # close the node for pods, let chutes end
+    OPEN = "open"  # let pods in again
+    RESTART = "restart"  # restart k3s, under the lease
+    REBOOT = "reboot"  # reboot the machine, under the lease
+    RECOVER = "recover"  # free the lease that this machine keeps
 
 
 class ExitCode(IntEnum):

@@ -11,6 +11,7 @@ from infra.spec.access import UserSpec
 from infra.spec.base import BaseSpec
 from infra.spec.gpu import NvidiaSpec
 from infra.spec.k3s import ImageArchive, K3sSpec, RegistryCredential
+from infra.spec.lease import LeaseSpec
 from infra.spec.model import AccountName, Model, NodeName, PublicKey, Secret
 from infra.spec.network import FirewallSpec, KernelSpec
 from infra.spec.storage import BindMount
@@ -66,6 +67,8 @@ class HostDeclaration(Model):
     firewall: FirewallSpec | None = None
     nvidia: NvidiaSpec | None = None
     k3s: K3sSpec | None = None
+    #: Needed where more than one machine may be disrupted by the same run.
+    lease: LeaseSpec | None = None
 
     @property
     def public_address(self) -> str:

@@ -11,15 +11,18 @@ def public_kubeconfig(text: str, node: str, address: str) -> str:
     """The same credentials with the public address; cluster, user and context are named like the node.
 
     Raises:
-        yaml.YAMLError, KeyError, IndexError: not a kubeconfig.
+        ValueError: not a kubeconfig; the text is not shown, it may hold a key.
     """
-    config = yaml.safe_load(text)
-    cluster = config["clusters"][0]["cluster"]
+    try:
+        config = yaml.safe_load(text)
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        raise ValueError(f"what {node} has in place of a kubeconfig is none: remove it and restart k3s") from None
     named = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": node, "cluster": {**cluster, "server": f"https://{address}:{HostPort.KUBERNETES_API}"}}],
-        "users": [{"name": node, "user": config["users"][0]["user"]}],
+        "users": [{"name": node, "user": user}],
         "contexts": [{"name": node, "context": {"cluster": node, "user": node}}],
         "current-context": node,
     }

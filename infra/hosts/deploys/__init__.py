@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.hosts.deploys.acts import act, recover
 from infra.hosts.deploys.base import base
 from infra.hosts.deploys.firewall import firewall
 from infra.hosts.deploys.k3s import k3s
@@ -16,6 +17,12 @@ from infra.spec import HostFacts, HostSpec, Verb
 def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
     """Declare the operations of a verb on the current pyinfra host, in the order in which a machine is built
     (spec: infra 17.2)."""
+    if verb in {Verb.DRAIN, Verb.OPEN, Verb.RESTART, Verb.REBOOT}:
+        act(verb=verb, spec=spec)
+        return
+    if verb is Verb.RECOVER:
+        recover()
+        return
     if verb in {Verb.STOP, Verb.WIPE}:
         stop()
         if verb is Verb.WIPE:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pyinfra.api import FactBase
 from pyinfra.api.host import Host
 
+from infra.hosts.failures import OperationFailedError
 from infra.hosts.paths import K3S_KUBECONFIG
 from infra.spec import HostSpec
 from infra.spec.kubeconfig import public_kubeconfig
@@ -29,4 +30,7 @@ def read_kubeconfig(host: Host, spec: HostSpec) -> str | None:
     if spec.k3s is None:
         return None
     text = host.get_fact(AdminKubeconfig)
-    return public_kubeconfig(text, spec.name, spec.public_address) if text.strip() else None
+    try:
+        return public_kubeconfig(text, spec.name, spec.public_address) if text.strip() else None
+    except ValueError as error:
+        raise OperationFailedError(str(error), operation="k3s | kubeconfig") from error

@@ -18,6 +18,8 @@ from infra.hosts.paths import K3S, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
 from infra.spec import BinarySource
 
 KUBECTL: Final = f"{K3S} kubectl --kubeconfig {K3S_KUBECONFIG}"
+#: The namespace that the kubelet uses, which is also k3s's default.
+CTR: Final = f"CONTAINERD_NAMESPACE=k8s.io {K3S} ctr"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -98,7 +100,7 @@ def labelled(node: str, labels: Mapping[str, str]) -> Commands:
 @operation()
 def image(reference: str, archive: str, sha256: str | None) -> Commands:
     """The image is in the node's containerd. A reference that is present is right: its tag names the inputs."""
-    if host.get_fact(Holds, f"{K3S} ctr -n k8s.io images ls -q 2>/dev/null | grep -qxF {shlex.quote(reference)}"):
+    if host.get_fact(Holds, f"{CTR} images ls -q 2>/dev/null | grep -qxF {shlex.quote(reference)}"):
         host.noop(f"{reference} is imported")
         return
     if host.state.is_executing:
@@ -106,9 +108,9 @@ def image(reference: str, archive: str, sha256: str | None) -> Commands:
     remote = f"{UPLOADS}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}.tar"
     yield StringCommand(f"mkdir -p {UPLOADS} && chmod 700 {UPLOADS}")
     yield FileUploadCommand(archive, remote)
-    yield StringCommand(f"{K3S} ctr -n k8s.io images import {remote}; code=$?; rm -f {remote}; exit $code")
+    yield StringCommand(f"{CTR} images import {remote}; code=$?; rm -f {remote}; exit $code")
     yield StringCommand(
-        f"{K3S} ctr -n k8s.io images ls -q | grep -qxF {shlex.quote(reference)} || "
+        f"{CTR} images ls -q | grep -qxF {shlex.quote(reference)} || "
         f"{{ echo 'the archive {archive} holds no image {reference}' >&2; exit 1; }}"
     )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from infra.spec import BaseSpec, FileSpec, ServiceSpec, TimeSpec, Verb
+from infra.spec import BaseSpec, FileSpec, ServiceSpec, TimeSpec
+from tests.support.lab_machine import Machine
 
 pytestmark = pytest.mark.host
 
@@ -21,7 +20,7 @@ BASE = BaseSpec(
 
 
 @pytest.fixture(scope="module")
-def converged(machine: Any) -> Any:
+def converged(machine: Machine) -> Machine:
     """The machine with the base deploy applied. Containers keep their time daemon off; a rented server does not."""
     machine.ssh(
         "mkdir -p /etc/systemd/system/systemd-timesyncd.service.d && "
@@ -31,7 +30,7 @@ def converged(machine: Any) -> Any:
     return machine
 
 
-def test_a_second_plan_is_empty(converged: Any) -> None:
+def test_a_second_plan_is_empty(converged: Machine) -> None:
     assert converged.plan(converged.spec(base=BASE)) == ()
     assert converged.ssh("cat /etc/motd; stat -c %a /etc/motd; readlink -f /etc/localtime") == (
         "wanted\n640\n/usr/share/zoneinfo/Etc/UTC"
@@ -58,7 +57,7 @@ def test_a_second_plan_is_empty(converged: Any) -> None:
         ("systemctl stop systemd-timesyncd", ("base | time synchronisation runs",)),
     ],
 )
-def test_drift_is_named_and_repaired(converged: Any, damage: str, operations: tuple[str, ...]) -> None:
+def test_drift_is_named_and_repaired(converged: Machine, damage: str, operations: tuple[str, ...]) -> None:
     converged.ssh(damage)
     spec = converged.spec(base=BASE)
     assert converged.plan(spec) == operations
@@ -66,7 +65,7 @@ def test_drift_is_named_and_repaired(converged: Any, damage: str, operations: tu
     assert converged.plan(spec) == ()
 
 
-def test_a_held_apt_lock_is_waited_for(converged: Any) -> None:
+def test_a_held_apt_lock_is_waited_for(converged: Machine) -> None:
     converged.ssh("apt-get -y -q purge tree")
     converged.ssh(
         "systemd-run --unit hold-the-lock python3 -c "
@@ -75,8 +74,6 @@ def test_a_held_apt_lock_is_waited_for(converged: Any) -> None:
     assert converged.apply(converged.spec(base=BASE)) == ("base | packages",)
 
 
-def test_an_unknown_package_is_a_clear_error(converged: Any) -> None:
+def test_an_unknown_package_is_a_clear_error(converged: Machine) -> None:
     spec = converged.spec(base=BaseSpec(packages=("headframe-no-such-package",)))
-    status, events = converged.run(Verb.APPLY, spec)
-    assert status == 3
-    assert "headframe-no-such-package" in events[-1].message
+    assert "headframe-no-such-package" in converged.refusal(spec).message

@@ -5,24 +5,24 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from infra.spec import FirewallSpec, Verb
+from infra.spec import FirewallSpec
+from tests.support.lab_machine import Machine
 
 pytestmark = pytest.mark.host
 ELSEWHERE = ("192.0.2.0/24",)
 
 
-def rules(machine: Any, **changes: object) -> FirewallSpec:
+def rules(machine: Machine, **changes: object) -> FirewallSpec:
     me = f"{machine.fleet.network}"
     return FirewallSpec.model_validate(
         {"operator_networks": (me,), "control_networks": ELSEWHERE, "rollback_seconds": 6, **changes}
     )
 
 
-def reaches(machine: Any, port: int) -> bool:
+def reaches(machine: Machine, port: int) -> bool:
     """Whether a TCP connection from outside is answered, by a listener or by a refusal."""
     try:
         with socket.create_connection((machine.address, port), timeout=1.0):
@@ -34,14 +34,14 @@ def reaches(machine: Any, port: int) -> bool:
 
 
 @pytest.fixture
-def firewalled(other: Any) -> Iterator[Any]:
+def firewalled(other: Machine) -> Iterator[Machine]:
     """A machine whose firewall is gone again afterwards."""
     yield other
     other.apply(other.spec())
     assert other.ssh("nft list tables | grep headframe || echo none") == "none"
 
 
-def test_only_what_the_port_map_names_gets_through(firewalled: Any) -> None:
+def test_only_what_the_port_map_names_gets_through(firewalled: Machine) -> None:
     spec = firewalled.spec(firewall=rules(firewalled))
     changed = firewalled.apply(spec)
     assert changed[-1] == "firewall | port map"
@@ -54,7 +54,7 @@ def test_only_what_the_port_map_names_gets_through(firewalled: Any) -> None:
     ]
 
 
-def test_a_node_port_that_kube_proxy_redirects_is_filtered_too(firewalled: Any) -> None:
+def test_a_node_port_that_kube_proxy_redirects_is_filtered_too(firewalled: Machine) -> None:
     firewalled.apply(firewalled.spec(firewall=rules(firewalled)))
     firewalled.ssh(
         "nft 'table ip test_dnat { chain pre { type nat hook prerouting priority dstnat; "
@@ -77,7 +77,7 @@ def test_a_node_port_that_kube_proxy_redirects_is_filtered_too(firewalled: Any) 
         "systemctl disable -q headframe-firewall.service",
     ],
 )
-def test_drift_is_named_and_repaired(firewalled: Any, damage: str) -> None:
+def test_drift_is_named_and_repaired(firewalled: Machine, damage: str) -> None:
     spec = firewalled.spec(firewall=rules(firewalled))
     firewalled.apply(spec)
     firewalled.ssh(damage)
@@ -86,13 +86,11 @@ def test_drift_is_named_and_repaired(firewalled: Any, damage: str) -> None:
     assert firewalled.plan(spec) == ()
 
 
-def test_rules_that_shut_us_out_undo_themselves(firewalled: Any) -> None:
+def test_rules_that_shut_us_out_undo_themselves(firewalled: Machine) -> None:
     good = firewalled.spec(firewall=rules(firewalled))
     firewalled.apply(good)
     bad = firewalled.spec(firewall=rules(firewalled, operator_networks=ELSEWHERE), connect_timeout_seconds=3)
-    status, events = firewalled.run(Verb.APPLY, bad)
-    assert status == 3
-    assert events[-1].operation == "firewall | port map"
+    assert firewalled.refusal(bad).operation == "firewall | port map"
     time.sleep(7)
     assert firewalled.plan(good)[-1:] == ("firewall | port map",)
     firewalled.apply(good)

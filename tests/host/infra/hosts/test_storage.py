@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from infra.spec import BindMount, Verb
+from infra.spec import BindMount, HostSpec
+from tests.support.lab_machine import Machine
 
 pytestmark = pytest.mark.host
 SOURCE, TARGET = "/srv/large-disk", "/var/snap"
 
 
 @pytest.fixture
-def empty(other: Any) -> Iterator[Any]:
+def empty(other: Machine) -> Iterator[Machine]:
     """A machine without mount and without data."""
 
     def clear() -> None:
@@ -29,17 +29,15 @@ def empty(other: Any) -> Iterator[Any]:
     clear()
 
 
-def spec(machine: Any, minimum_free_gib: int = 1) -> Any:
+def spec(machine: Machine, minimum_free_gib: int = 1) -> HostSpec:
     return machine.spec(storage=(BindMount(source=SOURCE, target=TARGET, minimum_free_gib=minimum_free_gib),))
 
 
-def refusal(machine: Any, wanted: Any) -> str:
-    status, events = machine.run(Verb.APPLY, wanted)
-    assert status == 3
-    return str(events[-1].message)
+def refusal(machine: Machine, wanted: HostSpec) -> str:
+    return machine.refusal(wanted).message
 
 
-def fill(machine: Any) -> str:
+def fill(machine: Machine) -> str:
     """Some data at the target; returns its fingerprint."""
     machine.ssh(
         f"mkdir -p {TARGET}/cache/deep && echo data > {TARGET}/cache/deep/a && ln -s a {TARGET}/cache/deep/link && "
@@ -49,18 +47,18 @@ def fill(machine: Any) -> str:
     return fingerprint(machine)
 
 
-def fingerprint(machine: Any) -> str:
+def fingerprint(machine: Machine) -> str:
     return str(machine.ssh(f"cd {TARGET} && find . -printf '%p %m %U %l\\n' | sort; sha256sum cache/big"))
 
 
-def test_an_empty_target_is_mounted_and_a_second_plan_is_empty(empty: Any) -> None:
+def test_an_empty_target_is_mounted_and_a_second_plan_is_empty(empty: Machine) -> None:
     assert empty.apply(spec(empty)) == ("storage | bind mount /var/snap",)
     assert empty.plan(spec(empty)) == ()
     empty.ssh(f"touch {TARGET}/new")
     assert empty.ssh(f"ls {SOURCE}") == "new"
 
 
-def test_data_moves_whole_and_the_original_goes_last(empty: Any) -> None:
+def test_data_moves_whole_and_the_original_goes_last(empty: Machine) -> None:
     before = fill(empty)
     empty.apply(spec(empty))
     assert fingerprint(empty) == before
@@ -69,7 +67,7 @@ def test_data_moves_whole_and_the_original_goes_last(empty: Any) -> None:
     )
 
 
-def test_a_run_that_died_while_copying_is_finished_by_the_next(empty: Any) -> None:
+def test_a_run_that_died_while_copying_is_finished_by_the_next(empty: Machine) -> None:
     before = fill(empty)
     empty.ssh(
         f"mkdir -p {SOURCE}/cache /var/lib/headframe/storage && touch /var/lib/headframe/storage/var-snap.moving && "
@@ -79,34 +77,34 @@ def test_a_run_that_died_while_copying_is_finished_by_the_next(empty: Any) -> No
     assert fingerprint(empty) == before
 
 
-def test_a_run_that_died_before_mounting_is_finished_by_the_next(empty: Any) -> None:
+def test_a_run_that_died_before_mounting_is_finished_by_the_next(empty: Machine) -> None:
     before = fill(empty)
     empty.ssh(f"mkdir -p {SOURCE} && cp -a {TARGET}/. {SOURCE}/ && mv {TARGET} {TARGET}.before-headframe")
     empty.apply(spec(empty))
     assert fingerprint(empty) == before
 
 
-def test_two_places_with_data_are_refused(empty: Any) -> None:
+def test_two_places_with_data_are_refused(empty: Machine) -> None:
     fill(empty)
     empty.ssh(f"mkdir -p {SOURCE} && touch {SOURCE}/mine")
     assert "both hold data" in refusal(empty, spec(empty))
     assert empty.ssh(f"ls {TARGET} {SOURCE} | grep -c .") == "5"
 
 
-def test_too_little_space_is_refused_before_anything_moves(empty: Any) -> None:
+def test_too_little_space_is_refused_before_anything_moves(empty: Machine) -> None:
     before = fill(empty)
     assert "use a larger disk" in refusal(empty, spec(empty, minimum_free_gib=100_000))
     assert fingerprint(empty) == before
 
 
-def test_open_files_are_refused_with_their_process(empty: Any) -> None:
+def test_open_files_are_refused_with_their_process(empty: Machine) -> None:
     fill(empty)
     empty.ssh(f"systemd-run --quiet --unit hold-file tail -f {TARGET}/cache/big")
     assert "have files open" in refusal(empty, spec(empty))
     empty.ssh("systemctl stop hold-file")
 
 
-def test_drift_is_named_and_repaired(empty: Any) -> None:
+def test_drift_is_named_and_repaired(empty: Machine) -> None:
     empty.apply(spec(empty))
     empty.ssh("systemctl stop var-snap.mount")
     assert empty.plan(spec(empty)) == ("storage | bind mount /var/snap",)
@@ -114,7 +112,7 @@ def test_drift_is_named_and_repaired(empty: Any) -> None:
     assert empty.plan(spec(empty)) == ()
 
 
-def test_it_survives_a_reboot(empty: Any) -> None:
+def test_it_survives_a_reboot(empty: Machine) -> None:
     before = fill(empty)
     empty.apply(spec(empty))
     empty.fleet.kill(empty.name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra.spec import KernelSpec
+from tests.support.lab_machine import Machine
 
 pytestmark = pytest.mark.host
 KERNEL = KernelSpec(
@@ -18,12 +18,12 @@ KERNEL = KernelSpec(
 
 
 @pytest.fixture(scope="module")
-def converged(machine: Any) -> Any:
+def converged(machine: Machine) -> Machine:
     machine.apply(machine.spec(kernel=KERNEL, manage_hostname=True))
     return machine
 
 
-def test_a_second_plan_is_empty_and_the_kernel_has_the_settings(converged: Any) -> None:
+def test_a_second_plan_is_empty_and_the_kernel_has_the_settings(converged: Machine) -> None:
     assert converged.plan(converged.spec(kernel=KERNEL, manage_hostname=True)) == ()
     assert converged.ssh("sysctl -n net.ipv4.ip_forward net.ipv4.conf.all.rp_filter; hostname") == "1\n2\none"
 
@@ -39,7 +39,7 @@ def test_a_second_plan_is_empty_and_the_kernel_has_the_settings(converged: Any) 
         ("rm /etc/modules-load.d/headframe.conf", ("system | modules at boot",)),
     ],
 )
-def test_drift_is_named_and_repaired(converged: Any, damage: str, operations: tuple[str, ...]) -> None:
+def test_drift_is_named_and_repaired(converged: Machine, damage: str, operations: tuple[str, ...]) -> None:
     converged.ssh(damage)
     spec = converged.spec(kernel=KERNEL, manage_hostname=True)
     assert converged.plan(spec) == operations
@@ -50,7 +50,7 @@ def test_drift_is_named_and_repaired(converged: Any, damage: str, operations: tu
 @pytest.mark.skipif(
     len(Path("/proc/swaps").read_text().splitlines()) > 1, reason="it would turn off this machine's swap"
 )
-def test_an_entry_of_fstab_cannot_bring_swap_back(converged: Any) -> None:
+def test_an_entry_of_fstab_cannot_bring_swap_back(converged: Machine) -> None:
     converged.ssh("printf '/swap.img none swap sw 0 0\\n' > /etc/fstab")
     spec = converged.spec(kernel=KernelSpec(swap_off=True))
     assert converged.apply(spec) == ("system | swap off",)

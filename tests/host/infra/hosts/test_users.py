@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra.spec import UserSpec
+from tests.support.lab_machine import Machine
 from tests.support.specs import key_pair
 
 pytestmark = pytest.mark.host
@@ -19,7 +19,7 @@ def admin(*keys: str, **changes: object) -> tuple[UserSpec, ...]:
     return (UserSpec.model_validate({"name": "ada", "authorized_keys": keys, "sudo": True, **changes}),)
 
 
-def can_log_in(machine: Any, folder: Path, key: str, command: str = "sudo -n id -u") -> str:
+def can_log_in(machine: Machine, folder: Path, key: str, command: str = "sudo -n id -u") -> str:
     """What the command printed for that key; "" where the machine did not let it in."""
     private = folder / key
     private.write_text(key_pair(key)[0])
@@ -35,7 +35,7 @@ def can_log_in(machine: Any, folder: Path, key: str, command: str = "sudo -n id 
     return done.stdout.strip()
 
 
-def test_a_key_is_let_in_and_revoked_by_taking_it_from_the_list(machine: Any, tmp_path: Path) -> None:
+def test_a_key_is_let_in_and_revoked_by_taking_it_from_the_list(machine: Machine, tmp_path: Path) -> None:
     machine.apply(machine.spec(users=admin(ALICE, BOB)))
     assert can_log_in(machine, tmp_path, "alice") == "0"
     assert machine.plan(machine.spec(users=admin(ALICE, BOB))) == ()
@@ -44,7 +44,7 @@ def test_a_key_is_let_in_and_revoked_by_taking_it_from_the_list(machine: Any, tm
     assert can_log_in(machine, tmp_path, "bob") == "0"
 
 
-def test_a_key_that_somebody_added_is_drift(machine: Any) -> None:
+def test_a_key_that_somebody_added_is_drift(machine: Machine) -> None:
     spec = machine.spec(users=admin(BOB))
     machine.apply(spec)
     machine.ssh(f"echo '{ALICE}' >> /home/ada/.ssh/authorized_keys")
@@ -53,14 +53,14 @@ def test_a_key_that_somebody_added_is_drift(machine: Any) -> None:
     assert machine.plan(spec) == ()
 
 
-def test_an_account_that_may_not_be_root_any_more(machine: Any, tmp_path: Path) -> None:
+def test_an_account_that_may_not_be_root_any_more(machine: Machine, tmp_path: Path) -> None:
     machine.apply(machine.spec(users=admin(BOB)))
     machine.apply(machine.spec(users=admin(BOB, sudo=False)))
     assert can_log_in(machine, tmp_path, "bob") == ""
     assert can_log_in(machine, tmp_path, "bob", "id -un") == "ada"
 
 
-def test_an_account_goes_and_its_home_stays_for_root(machine: Any) -> None:
+def test_an_account_goes_and_its_home_stays_for_root(machine: Machine) -> None:
     gone = machine.spec(users=(UserSpec(name="ada", present=False),))
     machine.apply(machine.spec(users=admin(BOB)))
     machine.apply(gone)
@@ -68,7 +68,7 @@ def test_an_account_goes_and_its_home_stays_for_root(machine: Any) -> None:
     assert machine.plan(gone) == ()
 
 
-def test_the_runner_works_as_a_user_with_sudo(machine: Any) -> None:
+def test_the_runner_works_as_a_user_with_sudo(machine: Machine) -> None:
     machine.apply(machine.spec(users=admin(BOB)))
     spec = machine.spec(user="ada", private_key=key_pair("bob")[0], users=admin())
     machine.apply(spec)

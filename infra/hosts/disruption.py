@@ -1,0 +1,78 @@
+"""What surrounds a disruptive act: our turn, a drained node before, a Ready and open node after (D16)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import gevent
+from pyinfra.api import StringCommand
+from pyinfra.api.host import Host
+
+from app.protocol.labels import CHUTE, CHUTES_NAMESPACE
+from infra.hosts.failures import OperationFailedError
+from infra.hosts.lease import Lease, held, keeper
+from infra.hosts.operations.k3s import KUBECTL, is_ready
+from infra.spec import HostFacts, HostSpec
+
+_READY_SECONDS = 300
+
+
+def is_disruptive(operation: str) -> bool:
+    """Whether an operation of this name ends or pauses what runs on a node."""
+    return operation == "k3s | service runs with these settings" or operation.startswith(("nvidia | driver ", "act | "))
+
+
+@contextmanager
+def guarded(
+    spec: HostSpec, facts: HostFacts, host: Host, changes: Sequence[str], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Surround a run with lease, drain and return where one of its changes is disruptive and a cluster runs.
+
+    Raises:
+        OperationFailedError: no turn, or the node could not be drained; nothing was disrupted then.
+    """
+    if spec.lease is None or facts.k3s_version is None or not any(map(is_disruptive, changes)):
+        yield
+        return
+    with keeper(spec) as run_command:
+        lease = Lease(spec.name, run_command)
+        lease.wait(spec.lease.wait_seconds, say, gevent.sleep)
+        with held(lease):
+            say("has the lease; drains")
+            run(host, drain_script(spec.name, spec.lease.drain_seconds), "drain")
+            yield
+            run(host, return_script(spec.name), "return")
+            say("is Ready and open again; gives the lease back")
+
+
+def run(host: Host, script: str, operation: str) -> None:
+    """Run a script on the machine.
+
+    Raises:
+        OperationFailedError: it failed.
+    """
+    status, output = host.run_shell_command(StringCommand(script), print_output=False, print_input=False)
+    if not status:
+        raise OperationFailedError(f"{operation}: {output.stderr}", operation=operation, output=output.stdout)
+
+
+def drain_script(node: str, patience_seconds: int) -> str:
+    """Shell: no new pods; chutes may finish, then are ended by deletion; nothing else on the node is touched.
+
+    A cluster that does not answer has nothing that could be drained.
+    """
+    chutes = f"{KUBECTL} -n {CHUTES_NAMESPACE} get pods -l {CHUTE}=true --field-selector=status.phase=Running -o name"
+    return f"""\
+{KUBECTL} get --raw /readyz >/dev/null 2>&1 || {{ echo "the cluster does not answer; nothing to drain"; exit 0; }}
+{KUBECTL} cordon {node} >/dev/null || exit 1
+for i in $(seq {patience_seconds}); do [ -n "$({chutes} 2>/dev/null)" ] || exit 0; sleep 1; done
+{KUBECTL} -n {CHUTES_NAMESPACE} delete pods -l {CHUTE}=true --wait=true --timeout=180s >/dev/null"""
+
+
+def return_script(node: str) -> str:
+    """Shell: waits until the node is Ready, then lets pods in again."""
+    return f"""\
+for i in $(seq {_READY_SECONDS}); do if {is_ready(node)}; then {KUBECTL} uncordon {node} >/dev/null; exit $?; fi; \
+sleep 1; done
+echo "{node} is not Ready after {_READY_SECONDS} s; it stays closed for new pods" >&2; exit 1"""
