@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from infra.cli.engine import Engine, EngineError
+from infra.cli.machine_commands import register
 from infra.cli.recover import StillRunningError
 from infra.cli.recover import recover as recover_stack
 
@@ -29,6 +30,9 @@ def recover(*, stack: Stack = None) -> int:
         console.print(line, highlight=False)
     console.print("The stack is ready: run `pulumi up`." if done else "Nothing to recover: the stack is ready.")
     return 0
+
+
+register(app)
 
 
 def main() -> None:

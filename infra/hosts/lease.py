@@ -90,7 +90,7 @@ class Lease:
             waited += _POLL_SECONDS
         if reply.answer is Answer.FROZEN:
             raise OperationFailedError(
-                f"the roll-out is stopped: {reply.holder} {reply.reason}; repair it or `headframe recover`, then again",
+                f"the roll-out is stopped: {reply.holder} {reply.reason}; repair it, or `headframe free-lease`",
                 operation=OPERATION,
             )
         if reply.answer is Answer.HELD:

@@ -18,6 +18,7 @@ from infra.spec import (
     HostState,
     K3sSpec,
     KernelSpec,
+    LeaseSpec,
     NvidiaSpec,
     OnDelete,
     TimeSpec,
@@ -94,7 +95,14 @@ def _declaration(
         storage=node.storage,
         firewall=_firewall(settings, role) if machines.firewall else None,
         k3s=_k3s(settings, node, role),
+        lease=_lease(settings.control),
     )
+
+
+def _lease(control: ControlSettings) -> LeaseSpec:
+    """The control host keeps the lease that makes disruptive changes wait for each other (D16)."""
+    ssh = control.ssh
+    return LeaseSpec(host=ssh.host or control.address, port=ssh.port, user=ssh.user, host_key=ssh.host_key)
 
 
 def _k3s(settings: FleetSettings, node: ControlSettings | BareGpuNode, role: HostRole) -> K3sSpec:

@@ -24,7 +24,7 @@ _LOOK_SECONDS: Final = 300.0
 _CHANGE_SECONDS: Final = 3600.0
 _OBSERVED: Final = ("kubeconfig", "facts", "machineId", "reachable")
 #: Inputs that concern the provider alone: changing them touches no machine, so they can be changed for a dead one.
-_OUR_OWN: Final = frozenset({"onDelete", "state", "connectTimeoutSeconds"})
+_OUR_OWN: Final = frozenset({"onDelete", "state", "connectTimeoutSeconds", "lease"})
 _VERBS: Final = {OnDelete.STOP: Verb.STOP, OnDelete.WIPE: Verb.WIPE}
 
 
@@ -173,7 +173,7 @@ def _touches_no_machine(old: Properties, news: Properties) -> bool:
     """Whether nothing is to be done on the machine: what changed is the provider's own business, or the machine is
     dead and only our deploys are newer (what it lacks shows as drift when it is back)."""
     was = {key: old[key] for key in old if key not in _OBSERVED}
-    changed = {item.path for item in differences(was, news) if item.path.partition("[")[0] != "drift"}
+    changed = {item.path.partition(".")[0].partition("[")[0] for item in differences(was, news)} - {"drift"}
     if old.get("reachable") is False:
         return bool(changed) and changed <= _OUR_OWN | {"deployDigest"}
     return bool(changed) and changed <= _OUR_OWN and not old.get("drift")

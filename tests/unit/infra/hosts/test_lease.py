@@ -109,7 +109,7 @@ def test_a_frozen_roll_out_stops_at_once_and_says_what_to_do(shell: Shell) -> No
     one = Lease("gpu-1", shell)
     one.take()
     one.freeze("failed: disk full")
-    with pytest.raises(OperationFailedError, match="headframe recover"):
+    with pytest.raises(OperationFailedError, match="headframe free-lease"):
         Lease("gpu-2", shell).wait(600, lambda _: None, lambda _: None)
 
 
