@@ -76,6 +76,12 @@ class SwapConfiguration(_Frozen):
     minimum_age_seconds: float = Field(default=63 * 60, ge=3600)
     horizon_seconds: float = Field(default=6 * 3600, gt=0)
     shutdown_seconds: float = Field(default=180, ge=0)
+    refill_share: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="share of the victims' income that their GPUs earn again after the new copy",
+    )
     margin: float = Field(default=0.1, ge=0, description="gain wanted, as a share of what the victims would earn")
     per_decision: int = Field(default=2, ge=0)
     considered: int = Field(default=12, ge=1, description="chutes looked at per decision, best first")

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.world.columns import Columns, Floats
+from app.gepetto.world.views import ChuteView
 
 _TABLE_HOURS = 24
 
@@ -56,21 +57,39 @@ def launch_rates(columns: Columns, configuration: Configuration) -> Floats:
     return rates
 
 
+def expected_lifetime(chute: ChuteView, configuration: Configuration) -> float:
+    """Seconds that a new copy is expected to be active: the chute's own estimate, else the kind's."""
+    if chute.lifetime_seconds is not None:
+        return chute.lifetime_seconds
+    value = configuration.value
+    return value.public_lifetime_seconds if chute.public else value.private_lifetime_seconds
+
+
 def swap_gain(
-    multipliers: tuple[float, float], victims_multiplier: float, start_seconds: float, configuration: Configuration
+    multipliers: tuple[float, float],
+    victims_multiplier: float,
+    start_seconds: float,
+    lifetime_seconds: float,
+    configuration: Configuration,
 ) -> float:
     """Income won by ending victims for a new copy, over the horizon (spec: gepetto 22.6).
+
+    The new copy earns for its own expected lifetime only; then its GPUs are filled again. The
+    victims would have earned for the whole horizon.
 
     Args:
         multipliers: the new copy's multiplier now and after the drift.
         victims_multiplier: the sum of what the victims earn now.
         start_seconds: how long the new copy needs until it is active.
+        lifetime_seconds: how long it is expected to be active.
         configuration: horizon, shutdown time, success rate and pay while warming up.
     """
     now, later = multipliers
     horizon = configuration.swap.horizon_seconds / 3600
     start = start_seconds / 3600
-    active = max(0.0, horizon - start - configuration.swap.shutdown_seconds / 3600)
+    left = max(0.0, horizon - start - configuration.swap.shutdown_seconds / 3600)
+    active = min(left, lifetime_seconds / 3600)
     income = later * active + (now - later) * float(bonus_hours(active))
     income += configuration.value.warmup_pay_factor * now * start
-    return configuration.value.success_rate * income - victims_multiplier * horizon
+    refilled = configuration.swap.refill_share * victims_multiplier * max(0.0, left - active)
+    return configuration.value.success_rate * income + refilled - victims_multiplier * horizon

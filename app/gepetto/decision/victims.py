@@ -12,7 +12,7 @@ import numpy as np
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.intents import Swap
-from app.gepetto.decision.valuation import swap_gain
+from app.gepetto.decision.valuation import expected_lifetime, swap_gain
 from app.gepetto.decision.virtual import VirtualFleet, choose_mask
 from app.gepetto.world.columns import Booleans, Floats, Integers
 from app.gepetto.world.snapshot import Snapshot
@@ -101,7 +101,8 @@ class Victims:
             start = view.start_seconds
             if self.fleet.columns.cached[chute, server]:
                 start *= self.fleet.configuration.value.cached_start_factor
-            gain = swap_gain((view.m_eff, view.m_target), loss, start, self.fleet.configuration)
+            lifetime = expected_lifetime(view, self.fleet.configuration)
+            gain = swap_gain((view.m_eff, view.m_target), loss, start, lifetime, self.fleet.configuration)
             wanted = self.fleet.configuration.swap.margin * loss * self.fleet.configuration.swap.horizon_seconds / 3600
             return self._plan(chute, server, victims, gain) if gain > wanted else None
         return None

@@ -26,19 +26,21 @@ class ShadowPrice(Strategy):
     def scores(self, ctx: Context) -> Floats:
         scores = super().scores(ctx)
         if not self._overrides("score"):
-            prices = self.prices(ctx, scores)
+            prices, standing = self.prices(ctx, scores), self.standing_prices(ctx)
             ctx.notes["prices"] = {name: float(prices[k]) for k, name in enumerate(ctx.columns.gpu_types)}
+            ctx.notes["standing"] = {name: float(standing[k]) for k, name in enumerate(ctx.columns.gpu_types)}
             self._reserve(ctx, scores)
         return scores
 
     def best_server(self, ctx: Context, chute: int) -> int | None:
-        prices = ctx.notes.get("prices")
+        prices, standing = ctx.notes.get("prices"), ctx.notes.get("standing")
         types = int(ctx.columns.chute_integers[chute, 1])
-        if not isinstance(prices, dict) or types.bit_count() < 2:
+        if not isinstance(prices, dict) or not isinstance(standing, dict) or types.bit_count() < 2:
             return ctx.fleet.best_server(chute)
+        names = ctx.columns.gpu_types
         order = sorted(
-            (k for k in range(len(ctx.columns.gpu_types)) if types >> k & 1),
-            key=lambda k: (prices.get(ctx.columns.gpu_types[k], 0.0), k),
+            (k for k in range(len(names)) if types >> k & 1),
+            key=lambda k: (prices.get(names[k], 0.0), standing.get(names[k], 0.0), k),
         )
         return ctx.fleet.best_server(chute, type_order=order)
 
@@ -69,6 +71,16 @@ class ShadowPrice(Strategy):
             else:
                 masks = np.where(serves, 0, masks)  # this type serves them all: they press on no other
         return prices
+
+    def standing_prices(self, ctx: Context) -> Floats:
+        """Mean rate of everything that a type could serve if there were room: what its GPUs are worth later on."""
+        columns = ctx.columns
+        usable = ~columns.chute_blocked
+        found = np.zeros(len(columns.gpu_types))
+        for kind in range(len(found)):
+            serves = usable & ((columns.chute_integers[:, 1] >> kind) & 1 == 1)
+            found[kind] = float(ctx.fleet.rates[serves].mean()) if serves.any() else 0.0
+        return found
 
     def _reserve(self, ctx: Context, scores: Floats) -> None:
         limits = ctx.configuration.placement

@@ -63,6 +63,8 @@ def room_of(chute: ChuteView) -> int:
 
 def _public_room(chute: ChuteView) -> int:
     racer = 1 if chute.tee else 0  # one copy beyond the target may race for a public TEE chute
+    if chute.target is not None and chute.global_active >= chute.target:
+        return 0
     if chute.target is not None:
         return chute.target + racer - chute.live
     if chute.allowance is not None:

@@ -130,7 +130,7 @@ def test_27_08_nothing_is_launched_on_stale_sources(source: str) -> None:
 def test_27_09_the_cheapest_server_wins_then_the_tightest() -> None:
     cheap_wide, cheap_tight, dear = make_server(0, free_mask=0x7F), make_server(1, free_mask=0x3), make_server(2)
     dear = replace(dear, hourly_cost=9.0, free_mask=0x1)
-    snapshot = make_snapshot((cheap_wide, cheap_tight, dear), (make_chute(target=1),))
+    snapshot = make_snapshot((cheap_wide, cheap_tight, dear), (make_chute(max_instances=2),))
     assert launches(plan(snapshot))[0].server_id == "server-001"
 
 
@@ -138,7 +138,7 @@ def test_27_09_a_cached_model_attracts_and_whole_servers_are_kept_whole() -> Non
     whole = make_server(0, cached_chutes={"chute-000": 10})
     broken = make_server(1, free_mask=0x7F)
     cached = make_server(2, free_mask=0x7F, cached_chutes={"chute-000": 10}, hourly_cost=3.0)
-    snapshot = make_snapshot((whole, broken, cached), (make_chute(target=1),))
+    snapshot = make_snapshot((whole, broken, cached), (make_chute(max_instances=2),))
     assert launches(plan(snapshot))[0].server_id == "server-002"
 
 
@@ -153,7 +153,7 @@ def test_27_09_servers_that_cost_nothing_are_used_and_the_choice_is_deterministi
 
 
 def test_27_09_gpus_are_taken_from_one_half_of_the_server_where_possible() -> None:
-    snapshot = make_snapshot((make_server(free_mask=0b1111_0011),), (make_chute(gpu_count=2, target=1),))
+    snapshot = make_snapshot((make_server(free_mask=0b1111_0011),), (make_chute(gpu_count=2, max_instances=2),))
     assert launches(plan(snapshot))[0].gpu_mask == 0b0000_0011
 
 
@@ -404,8 +404,8 @@ def test_jobs_go_first_and_exclusion_is_obeyed() -> None:
 
 def test_scarce_types_are_spared_for_chutes_that_need_them() -> None:
     servers = (make_server(0, gpu_type="b200", free_mask=1, hourly_cost=0.1), make_server(1, free_mask=1))
-    flexible = make_chute(0, gpu_types=frozenset({"b200", "pro_6000"}), m_eff=2.0, m_target=2.0, target=1)
-    picky = make_chute(1, gpu_types=frozenset({"b200"}), m_eff=1.5, m_target=1.5, target=1)
+    flexible = make_chute(0, gpu_types=frozenset({"b200", "pro_6000"}), m_eff=2.0, m_target=2.0, max_instances=2)
+    picky = make_chute(1, gpu_types=frozenset({"b200"}), m_eff=1.5, m_target=1.5, max_instances=2)
     planned = launches(plan(make_snapshot(servers, (flexible, picky))))
     assert {(launch.chute_id, launch.server_id) for launch in planned} == {
         ("chute-000", "server-001"),

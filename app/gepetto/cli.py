@@ -1,0 +1,87 @@
+"""Commands `headframe simulate` and `headframe gepetto ...`; mounted by the operator CLI. No import-time work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from app.gepetto.decision.configuration import Configuration
+from app.gepetto.simulator.baselines import NAMES
+from app.gepetto.simulator.compare import Comparison, Interval, Matrix, compare
+from app.gepetto.simulator.scenario import Preset
+
+app = cyclopts.App(name="gepetto", help="Look into Gepetto's decisions, try strategies, check strategy files.")
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.mean:+.1%} [{interval.low:+.1%}, {interval.high:+.1%}]"
+
+
+def results_table(comparisons: list[Comparison], reference: str) -> Table:
+    """One row per preset and strategy."""
+    table = Table(title="Simulated; 95 % intervals over seeds")
+    for name in ("preset", "strategy", "units per GPU-hour", f"against {reference}", "of the bound", "broken rules"):
+        table.add_column(name, no_wrap=name in {"preset", "strategy"})
+    for item in comparisons:
+        value = item.per_gpu_hour
+        table.add_row(
+            item.preset,
+            item.strategy,
+            f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]",
+            "-" if item.strategy == reference else _percent(item.difference),
+            f"{item.bound_share.mean:.0%}",
+            str(item.violations),
+        )
+    return table
+
+
+@app.command
+def simulate(
+    *,
+    preset: tuple[Preset, ...] = (Preset.LIVE_LIKE,),
+    strategy: tuple[str, ...] = ("shadow_price", "conservative"),
+    seeds: int = 3,
+    gpus: int = 50,
+    chutes: int | None = None,
+    hours: float = 24.0,
+    reference: str = "upstream_compat",
+    plot: Annotated[Path | None, cyclopts.Parameter(help="write a picture there (svg, png, pdf)")] = None,
+) -> int:
+    """Try strategies on simulated fleets, on the same seeds, beside a reference.
+
+    Args:
+        preset: kind of fleet and market; may be given several times.
+        strategy: strategies to try; may be given several times.
+        seeds: number of seeds; more of them give narrower intervals.
+        gpus: GPUs of the fleet.
+        chutes: chutes of the market; default four times the GPUs.
+        hours: simulated hours.
+        reference: what the others are compared with.
+        plot: a file for the picture.
+    """
+    unknown = [name for name in (*strategy, reference) if name not in NAMES]
+    if unknown:
+        print(f"no strategy is called {unknown[0]!r}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    matrix = Matrix(preset, strategy, tuple(range(1, seeds + 1)), gpus, chutes, hours, reference)
+    console = Console()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("simulating", total=matrix.runs + len(preset) * seeds * (reference not in strategy))
+        found = compare(matrix, Configuration(), lambda name: bar.update(task, advance=1, description=name))
+    console.print(results_table(found, reference))
+    if plot is not None:
+        from app.gepetto.simulator.plot import draw  # noqa: PLC0415 - matplotlib takes a second to import
+
+        draw(found, plot)
+        console.print(f"wrote {plot}")
+    return 0
+
+
+if __name__ == "__main__":
+    app()
