@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from app.gepetto.decision.configuration import Configuration
+from app.gepetto.files import inspect
+from app.gepetto.files.runner import FileFaultError
+from app.gepetto.files.wire import load_snapshot
 from app.gepetto.simulator.baselines import NAMES
 from app.gepetto.simulator.compare import Comparison, Interval, Matrix, compare
 from app.gepetto.simulator.scenario import Preset
@@ -80,6 +84,42 @@ def simulate(
 
         draw(found, plot)
         console.print(f"wrote {plot}")
+    return 0
+
+
+@app.command
+def check(file: Path) -> int:
+    """Check a strategy file: kind, loading under limits, one dry decision on a made-up fleet.
+
+    Args:
+        file: the `gepetto.py`.
+    """
+    findings = asyncio.run(inspect.check(file))
+    for finding in findings:
+        print(f"{'ok    ' if finding.ok else 'FAILED'} {finding.step}: {finding.detail}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+@app.command
+def diff(new: Path, *, old: Path | None = None, snapshot: Path | None = None) -> int:
+    """What a file would decide otherwise than another one, or than the default.
+
+    Args:
+        new: the file to try.
+        old: the file to compare with; default: the built-in strategy.
+        snapshot: a snapshot as JSON (from `GET /snapshot` of Gepetto); default: a made-up fleet.
+    """
+    world = inspect.bundled_snapshot() if snapshot is None else load_snapshot(snapshot.read_bytes())
+    try:
+        found = asyncio.run(inspect.diff(old, new, world, Configuration()))
+    except FileFaultError as error:
+        print(f"the file failed ({error.kind}): {error}", file=sys.stderr)
+        return 1
+    for key in found.only_first:
+        print(f"- {key}")
+    for key in found.only_second:
+        print(f"+ {key}")
+    print(f"{found.common} in common, {len(found.only_first)} dropped, {len(found.only_second)} new")
     return 0
 
 

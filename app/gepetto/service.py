@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 class Decider(Protocol):
     """What turns a snapshot into intents: the built-in `decide`, or an operator's file in a process of its own."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]: ...
 

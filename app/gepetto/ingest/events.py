@@ -14,6 +14,9 @@ from app.protocol import events
 from app.protocol.events import Event, Reason
 from app.storage import chutes, deployments, servers
 
+#: Events that a feed's repair may infer from an absence, and that would end something here.
+NOT_BELIEVED = frozenset({Reason.INSTANCE_DELETED, Reason.CHUTE_DELETED, Reason.JOB_DELETED})
+
 
 @dataclass
 class EventIntake:
@@ -32,6 +35,8 @@ class EventIntake:
         owner = getattr(event.data, "miner_hotkey", None)
         if owner is not None and owner != self.world.hotkey:
             return  # another miner's; the list of active instances tells what matters of it
+        if event.raw.get("reconciled") and event.reason in NOT_BELIEVED:
+            return  # drawn from an absence in a list; our own reconciliation asks the live source first
         data = event.data
         now = self.clock()
         match data:

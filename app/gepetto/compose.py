@@ -1,0 +1,220 @@
+"""Puts one Gepetto process together from its settings. The only place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.compat.runtime import Runtime
+from app.gepetto.execution.ending import Ender
+from app.gepetto.execution.executor import Executor
+from app.gepetto.execution.launch import Launcher
+from app.gepetto.execution.limits import TokenBucket
+from app.gepetto.execution.store import Store
+from app.gepetto.files.full import run_full
+from app.gepetto.files.recognise import FileMode, UnrecognisedError, recognise
+from app.gepetto.files.runner import FileDecider, Limits
+from app.gepetto.ingest.clusters import CachedClusters, ClusterFeed, LiveClusters
+from app.gepetto.ingest.events import EventIntake
+from app.gepetto.ingest.feeds import FeedReader
+from app.gepetto.ingest.validators import ValidatorAdapter
+from app.gepetto.ingest.world import World
+from app.gepetto.kubernetes.client import Clusters
+from app.gepetto.metrics import Metrics
+from app.gepetto.ports import UnavailableError
+from app.gepetto.service import BuiltIn, Decider, Gepetto
+from app.gepetto.settings import GepettoSettings, read_configuration
+from app.observe.view import RedisFleetView
+from app.protocol.signing import Signer
+from app.protocol.validators import Validators
+from app.storage.engine import create_engine
+from app.validators.client import ValidatorClient
+from app.validators.stream import Consumer
+from app.validators.transport import Transport, new_http_client
+
+log = structlog.get_logger(__name__)
+
+LAUNCHES_PER_SECOND = 10.0
+LAUNCH_BURST = 20
+EVENT_GROUP = "gepetto"
+RETRY_SECONDS = 1.0
+
+
+class Kubeconfigs:
+    """Kubeconfigs by server, read from the database now and then; never logged, never on disk."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._found: dict[str, tuple[str, str]] = {}
+
+    def of(self, server_id: str) -> tuple[str, str] | None:
+        """Cluster name and kubeconfig."""
+        return self._found.get(server_id)
+
+    async def refresh(self) -> None:
+        """Read them all; a server without one is left out, and only that one."""
+        statement = text("SELECT server_id, name, kubeconfig FROM servers WHERE coalesce(kubeconfig, '') <> ''")
+        async with asyncio.timeout(30), self._engine.connect() as connection:
+            rows = (await connection.execute(statement)).all()
+        self._found = {server_id: (name, kubeconfig) for server_id, name, kubeconfig in rows}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A composed process."""
+
+    gepetto: Gepetto
+    engine: AsyncEngine
+    redis: Redis
+    kubeconfigs: Kubeconfigs
+    facts: Runtime
+    full_file: Path | None = None
+
+    async def lead(self) -> None:
+        """Everything that only the leader does. A complete public file takes the place of our own loop."""
+        await self.kubeconfigs.refresh()
+        if self.full_file is not None:
+            await self.gepetto.executor.recover()
+            await run_full(self.full_file, self.facts)
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.gepetto.run())
+            group.create_task(self._listen())
+            group.create_task(self._refresh_kubeconfigs())
+
+    async def _refresh_kubeconfigs(self) -> None:
+        while True:
+            await asyncio.sleep(60)
+            try:
+                await self.kubeconfigs.refresh()
+            except (OSError, TimeoutError) as error:
+                log.warning("kubeconfigs were not read", reason=type(error).__name__)
+
+    async def _listen(self) -> None:
+        """Validator events, acknowledged once they are in the world; an outage of Redis is waited for."""
+        consumer = Consumer(self.redis, EVENT_GROUP, str(uuid.uuid4()))
+        while True:
+            try:
+                await consumer.prepare()
+                async for delivery in consumer.each():
+                    await self.gepetto.intake.apply(delivery.event)
+                    await consumer.acknowledge(delivery)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("events are not received", reason=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
+    """A process from its settings; its connections are closed at the end."""
+    engine = create_engine(settings.postgresql.get_secret_value())
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    http = new_http_client()
+    kubeconfigs = Kubeconfigs(engine)
+    clusters = Clusters(kubeconfigs.of, settings.chutes_namespace)
+    try:
+        gepetto = _gepetto(settings, engine, redis, http, clusters)
+        facts = Runtime(
+            engine=engine,
+            executor=gepetto.executor,
+            clusters=clusters,
+            signer=Signer.from_seed(settings.miner_seed.get_secret_value()),
+            validators=Validators.model_validate_json(settings.validators).supported,
+            redis_url=settings.redis_url.get_secret_value(),
+            clock=time.time,
+            options=public_options(settings),
+        )
+        yield Process(gepetto, engine, redis, kubeconfigs, facts, full_file_of(settings.gepetto_file))
+    finally:
+        await clusters.close()
+        await http.aclose()
+        await redis.aclose()
+        await engine.dispose()
+
+
+def public_options(settings: GepettoSettings) -> dict[str, object]:
+    """Attributes of the public settings object that public files read."""
+    return {
+        "namespace": settings.chutes_namespace,
+        "nvidia_runtime": settings.nvidia_runtime,
+        "registry_proxy_port": settings.registry_proxy_port,
+        "cache_max_age_days": settings.cache_max_age_days,
+        "cache_max_size_gb": settings.cache_max_size_gb,
+        "cache_overrides": settings.cache_overrides,
+        "netuid": 64,
+        "debug": False,
+    }
+
+
+def full_file_of(path: Path) -> Path | None:
+    """The file, where it is a complete public one; a broken one is none, and falls back later with a loud signal."""
+    try:
+        return path if path.exists() and recognise(path.read_text()).mode is FileMode.FULL else None
+    except UnrecognisedError:
+        return None
+
+
+def _gepetto(
+    settings: GepettoSettings, engine: AsyncEngine, redis: Redis, http: httpx.AsyncClient, clusters: Clusters
+) -> Gepetto:
+    signer = Signer.from_seed(settings.miner_seed.get_secret_value())
+    entries = Validators.model_validate_json(settings.validators).supported
+    ports = {entry.hotkey: ValidatorAdapter(ValidatorClient(Transport(entry, signer, http))) for entry in entries}
+    configuration = read_configuration(settings.gepetto_config)
+    world = World(settings.miner_ss58, configuration.safety.fresh_seconds)
+    store, metrics = Store(engine), Metrics()
+    executor = Executor(
+        launcher=Launcher(store, clusters, ports, settings.pods()),
+        ender=Ender(store, clusters, ports, wait_seconds=settings.chute_shutdown_time_seconds + 20),
+        bucket=TokenBucket(LAUNCHES_PER_SECOND, LAUNCH_BURST, time.monotonic),
+        new_id=lambda: str(uuid.uuid4()),
+    )
+    live: ClusterFeed = LiveClusters(clusters, time.time)
+    cached: ClusterFeed = CachedClusters(RedisFleetView(redis, time.time))
+    gepetto = Gepetto(
+        engine=engine,
+        world=world,
+        readers={hotkey: FeedReader(world, port, engine, time.time) for hotkey, port in ports.items()},
+        clusters=live if settings.gepetto_live_clusters else cached,
+        intake=EventIntake(world, engine, time.time, lambda: None),
+        executor=executor,
+        configuration=configuration,
+        decider=_decider(settings, metrics),
+        metrics=metrics,
+    )
+    gepetto.intake.wake = gepetto.dirty.set
+
+    async def forget(server_id: str) -> None:
+        for port in ports.values():
+            try:
+                await port.delete_server(server_id)
+            except UnavailableError as error:
+                log.warning("a validator still lists a server", server=server_id, reason=str(error))
+
+    gepetto.forget_server = forget
+    return gepetto
+
+
+def _decider(settings: GepettoSettings, metrics: Metrics) -> Decider:
+    """The operator's file where there is one, else the built-in strategies."""
+    if not settings.gepetto_file.exists():
+        return BuiltIn()
+
+    def fault(kind: str, message: str) -> None:
+        metrics.file_faults.labels(kind).inc()
+        metrics.fallback.set(1)
+        log.error("fallback to the default strategy", kind=kind, reason=message[-300:])
+
+    return FileDecider(settings.gepetto_file, Limits(), fault, fail_stop=settings.gepetto_fail_stop)

@@ -1,0 +1,68 @@
+"""Settings of the process from environment and files, under the public names (spec: gepetto 3). Read once, at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.gepetto.decision.configuration import Configuration
+from app.gepetto.kubernetes.manifests import PodSettings
+from app.protocol import labels
+
+
+class GepettoSettings(BaseSettings):
+    """Everything that the environment tells. Seeds and passwords never show in messages."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    postgresql: SecretStr
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    validators: str
+    miner_ss58: str
+    miner_seed: SecretStr
+    chutes_namespace: str = labels.CHUTES_NAMESPACE
+    nvidia_runtime: str = "nvidia"
+    registry_proxy_port: int = 30500
+    mtls_registry_min_version: str = "1.4.0"
+    chute_shutdown_time_seconds: int = 180
+    cache_max_age_days: int = 30
+    cache_max_size_gb: int = 500
+    cache_overrides: dict[str, int] = Field(default_factory=dict)
+    gepetto_file: Path = Path("/app/gepetto.py")
+    gepetto_config: Path = Path("/app/config/gepetto.yaml")
+    gepetto_port: int = 8000
+    gepetto_fail_stop: bool = False
+    gepetto_live_clusters: bool = False
+
+    def pods(self) -> PodSettings:
+        """What all deployments share."""
+        return PodSettings(
+            miner_ss58=self.miner_ss58,
+            namespace=self.chutes_namespace,
+            runtime_class=self.nvidia_runtime,
+            registry_proxy_port=self.registry_proxy_port,
+            mtls_registry_min_version=self.mtls_registry_min_version,
+            shutdown_seconds=self.chute_shutdown_time_seconds,
+            cache_max_age_days=self.cache_max_age_days,
+            cache_max_size_gb=self.cache_max_size_gb,
+            cache_overrides_gb=self.cache_overrides,
+        )
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The operator's YAML (ConfigMap `gepetto-config`), or the defaults where there is none.
+
+    Raises:
+        ValueError: the file is not a mapping or a value is out of its bounds; pydantic's message names it.
+    """
+    if not path.exists():
+        return Configuration()
+    found = yaml.safe_load(path.read_text())
+    if not isinstance(found, dict | None):
+        raise ValueError(  # noqa: TRY004 - one error type for everything that a file can have wrong
+            f"{path}: a mapping was wanted, got {type(found).__name__}"
+        )
+    return Configuration.model_validate(found or {})
