@@ -73,7 +73,7 @@ def reconcile(
         instance = by_id.get(row.instance_id or "") or by_config.get(row.config_id or "")
         if instance is not None:
             _record(state, row, instance)
-        ending = _ordered_end(row, orders) or _observed_end(state, row, pods.get(row.id), configuration)
+        ending = _ordered_end(row, orders) or _observed_end(state, row, pods.get(row.id), instance)
         ending = ending or _absent_pod(state, row, pods, names) or _absent_instance(state, row, instance)
         if ending is not None:
             state.intents.append(ending)
@@ -103,9 +103,9 @@ def _ordered_end(row: DeploymentView, orders: dict[str, OrderKind]) -> Terminate
 
 
 def _observed_end(
-    state: _Pass, row: DeploymentView, pod: PodView | None, configuration: Configuration
+    state: _Pass, row: DeploymentView, pod: PodView | None, instance: InstanceView | None
 ) -> Terminate | None:
-    now, safety = state.snapshot.now, configuration.safety
+    now, safety = state.snapshot.now, state.safety
     if pod is not None and pod.finished:
         return Terminate(row.id, Evidence.POD_FINISHED, "its pod has ended")
     if row.state is DeploymentState.RESERVED:
@@ -113,7 +113,8 @@ def _observed_end(
             return Terminate(row.id, Evidence.STUB_EXPIRED, "reserved, and nobody is launching it")
         return None
     started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
-    if started and row.job_id is None and row.activated_at is None and now - row.created_at > safety.pending_seconds:
+    waits = row.job_id is None and row.activated_at is None and not (instance is not None and instance.active)
+    if started and waits and now - row.created_at > safety.pending_seconds:
         return Terminate(row.id, Evidence.START_OVERDUE, "not active within the validator's own deadline")
     return None
 

@@ -1,0 +1,112 @@
+"""The cluster client against a real Kubernetes API server (spec: gepetto 17, 24.10)."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.gepetto.kubernetes import manifests
+from app.gepetto.kubernetes.client import ClusterClient, Clusters, client_from_kubeconfig, pod_view
+from app.gepetto.kubernetes.manifests import DeploymentPlan, PodSettings
+from app.gepetto.ports import LaunchFailedError, UnavailableError
+from lab.kubernetes.apiserver import LocalApiServer
+
+pytestmark = pytest.mark.service
+PLAN = DeploymentPlan(
+    "d1", "chute-1", "v1", "a/b:1", "chute:chute", "0.3.60", False, "5V", "node-1", "203.0.113.9",
+    ("0" * 32,), 4, 80, token="made-up", config_id="c1", filename="chute.py", code="print()",
+)  # fmt: skip
+SETTINGS = PodSettings(miner_ss58="5M")
+
+
+@pytest.fixture(scope="module")
+def api_server() -> Iterator[LocalApiServer]:
+    folder = Path(tempfile.mkdtemp(prefix="hf-gp-"))
+    try:
+        with LocalApiServer(folder, controllers=("job-controller", "garbage-collector-controller")) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def client(api_server: LocalApiServer) -> AsyncIterator[ClusterClient]:
+    client = client_from_kubeconfig(api_server.kubeconfig.read_text(), "chutes")
+    namespace: dict[str, object] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chutes"}}
+    await client._call("POST", "/api/v1/namespaces", namespace)
+    runtime: dict[str, object] = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": "nvidia"},
+        "handler": "nvidia",
+    }
+    await client._call("POST", "/apis/node.k8s.io/v1/runtimeclasses", runtime)
+    yield client
+    await client.close()
+
+
+async def test_a_deployment_is_created_found_and_removed_by_name(client: ClusterClient) -> None:
+    await client.create_config_map(manifests.code_config_map(PLAN, SETTINGS))
+    await client.create_config_map(manifests.code_config_map(PLAN, SETTINGS))
+    ports = await client.create_service(manifests.service(PLAN, SETTINGS))
+    assert set(ports) == {("TCP", 8000), ("TCP", 8001)}
+    assert await client.create_service(manifests.service(PLAN, SETTINGS)) == ports
+    await client.create_job(manifests.job(PLAN, SETTINGS, ports))
+    assert await client.has_job("chute-d1")
+    (view,) = await client.list_pods("server-1")
+    assert (view.deployment_id, view.config_id, view.finished) == ("d1", "c1", False)
+    await client.delete_deployment("d1")
+    await client.delete_deployment("d1")
+    assert await client.service_ports("chute-service-d1") is None
+
+
+async def test_a_refused_object_fails_the_launch_and_a_dead_server_is_unavailable(client: ClusterClient) -> None:
+    with pytest.raises(LaunchFailedError, match="422"):
+        await client.create_job({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "Not A Name"}})
+    dead = client_from_kubeconfig(
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+        "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
+        "users: [{name: u, user: {token: t}}]",
+        "chutes",
+    )
+    with pytest.raises(UnavailableError):
+        await dead.has_job("chute-d1")
+    await dead.close()
+
+
+async def test_clients_are_kept_until_the_kubeconfig_changes(api_server: LocalApiServer) -> None:
+    known = {"s1": ("default", api_server.kubeconfig.read_text()), "broken": ("x", "contexts: []")}
+    clusters = Clusters(known.get, "chutes")
+    first = await clusters.of("s1")
+    assert await clusters.of("s1") is first
+    known["s1"] = ("default", known["s1"][1] + "\n")
+    assert await clusters.of("s1") is not first
+    for server in ("broken", "unknown"):
+        with pytest.raises(UnavailableError):
+            await clusters.of(server)
+    await clusters.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        ({"succeeded": 1}, True),
+        ({"phase": "Failed"}, True),
+        ({"containerStatuses": [{"name": "chute", "ready": False, "state": {"terminated": {}}}]}, False),
+        ({"containerStatuses": [{"name": "chute", "ready": False, "state": {"terminated": {"exitCode": 1}}}]}, True),
+        ({"containerStatuses": [{"name": "chute", "ready": True, "state": {}}]}, False),
+    ],
+)
+def test_an_ended_container_ends_the_deployment(status: dict[str, object], finished: bool) -> None:
+    item: dict[str, object] = {
+        "metadata": {"labels": {"chutes/deployment-id": "d"}, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "status": status,
+    }
+    view = pod_view(item, "s")
+    assert view is not None
+    assert view.finished is finished
+    assert pod_view({"metadata": {}}, "s") is None

@@ -1,0 +1,120 @@
+"""Rules 1 and 2 of the behaviour checklist: Kubernetes objects as snapshots (spec: gepetto 17, 18, 27)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from app.gepetto.kubernetes import manifests
+from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
+
+SETTINGS = PodSettings(miner_ss58="5Miner")
+PLAN = DeploymentPlan(
+    deployment_id="00000000-0000-4000-8000-000000000001",
+    chute_id="chute-1",
+    version="version-1",
+    image="someone/thing:1",
+    ref_str="chute:chute",
+    chutes_version="0.6.1",
+    tee=True,
+    validator="5Validator",
+    server_name="node-1",
+    server_address="203.0.113.9",
+    gpu_ids=("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"),
+    cpu_per_gpu=4,
+    memory_per_gpu=80,
+    vm_version=(1, 4, 0),
+    token="made-up-token",
+    config_id="config-1",
+)
+PORTS = (
+    JobPort.declared("tcp", 9000),
+    JobPort.declared("udp", 9000),
+    JobPort.declared("http", 9001),
+    JobPort.declared("tcp", 9000),
+)
+
+CASES = {
+    "plain TEE": PLAN,
+    "TEE, runtime before 0.6.0": replace(PLAN, chutes_version="0.5.9"),
+    "no TEE, code in a volume": replace(PLAN, tee=False, chutes_version="0.3.60", filename="chute.py", code="print()"),
+    "no TEE, newer": replace(PLAN, tee=False, chutes_version="0.3.61"),
+    "job with attestation port": replace(PLAN, job_id="job-1", job_ports=PORTS, disk_gb=50),
+    "job without attestation port": replace(PLAN, chutes_version="0.5.9", job_id="job-1", job_ports=PORTS),
+    "no token": replace(PLAN, token=None, config_id=None, seed=42, chutes_version="0.2.9", tee=False, filename="c.py"),
+}
+
+
+def node_ports(plan: DeploymentPlan) -> dict[tuple[str, int], int]:
+    spec = manifests.service(plan, SETTINGS)["spec"]
+    assert isinstance(spec, dict)
+    return {(port["protocol"], port["port"]): 30100 + index for index, port in enumerate(spec["ports"])}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_27_01_objects_are_exactly_as_specified(name: str, snapshot: SnapshotAssertion) -> None:
+    plan = CASES[name]
+    assert manifests.service(plan, SETTINGS) == snapshot
+    assert manifests.job(plan, SETTINGS, node_ports(plan)) == snapshot
+    if plan.needs_code:
+        assert manifests.code_config_map(plan, SETTINGS) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("machine", "minimum", "direct", "xet"),
+    [
+        (None, "1.4.0", False, False),
+        ((1, 3, 0), "1.4.0", False, False),
+        ((1, 3, 1), "1.4.0", False, True),
+        ((1, 4, 0), "1.4.0", True, True),
+        ((1, 4, 0), "", False, True),
+    ],
+)
+def test_27_01_the_virtual_machine_decides_registry_and_downloads(
+    machine: tuple[int, int, int] | None, minimum: str, direct: bool, xet: bool
+) -> None:
+    plan = replace(PLAN, vm_version=machine)
+    image = manifests.image_reference(plan, replace(SETTINGS, mtls_registry_min_version=minimum))
+    proxy = "5validator.localregistry.chutes.ai:30500/someone/thing:1"
+    assert image == ("registry.chutes.ai/someone/thing:1" if direct else proxy)
+    environment = manifests.environment(plan, node_ports(plan))
+    assert ("TOKIO_WORKER_THREADS" in environment) is xet
+    assert ("HF_HUB_DISABLE_XET" in environment) is not xet
+
+
+@pytest.mark.parametrize(("runtime", "port"), [("0.3.2", 8000), ("0.3.3", 8001), ("0.3.3.rc1", 8001)])
+def test_27_01_the_probe_asks_the_port_that_the_runtime_serves(runtime: str, port: int) -> None:
+    plan = replace(PLAN, chutes_version=runtime, tee=False)
+    assert f"127.0.0.1:{port}/_alive" in str(manifests.job(plan, SETTINGS, node_ports(plan)))
+
+
+def test_27_01_a_node_may_have_a_cache_size_of_its_own() -> None:
+    settings = replace(SETTINGS, cache_overrides_gb={"node-1": 77})
+    assert "'CACHE_MAX_SIZE_GB', 'value': '77'" in str(manifests.job(PLAN, settings, node_ports(PLAN)))
+
+
+def test_27_01_job_ports_reach_environment_and_container_with_and_without_attestation() -> None:
+    for runtime in ("0.6.0", "0.5.9"):
+        plan = replace(PLAN, chutes_version=runtime, job_id="j", job_ports=PORTS)
+        environment = manifests.environment(plan, node_ports(plan))
+        assert {"CHUTES_PORT_TCP_9000", "CHUTES_PORT_UDP_9000", "CHUTES_PORT_TCP_9001"} <= environment.keys()
+        names = [port["name"] for port in manifests.service(plan, SETTINGS)["spec"]["ports"]]  # type: ignore[index]
+        assert len(names) == len(set(names))
+
+
+def test_27_02_gpu_variables_name_exactly_the_assigned_gpus() -> None:
+    environment = manifests.environment(PLAN, node_ports(PLAN))
+    expected = "GPU-01234567-89ab-cdef-0123-456789abcdef,GPU-fedcba98-7654-3210-fedc-ba9876543210"
+    assert environment["NVIDIA_VISIBLE_DEVICES"] == environment["CHUTES_NVIDIA_DEVICES"] == expected
+
+
+def test_a_token_shows_in_no_repr() -> None:
+    assert "made-up-token" not in repr(PLAN)
+
+
+def test_a_warm_up_takes_no_gpu_and_ends_by_itself() -> None:
+    text = str(manifests.warm_up_job(PLAN, SETTINGS))
+    assert "NVIDIA" not in text
+    assert "activeDeadlineSeconds" in text
