@@ -83,6 +83,7 @@ class HealthChecker:
         self._run_id: str | None = None
         self._epoch: int | None = None
         self._clock_offset: float | None = None
+        self._jumped_until = 0.0
 
     async def run(self) -> None:
         """Pass after pass, three per heartbeat interval; ends by cancellation."""
@@ -158,7 +159,10 @@ class HealthChecker:
             self._metrics.resyncs.labels(reason).inc()
 
     def _clock_jumped(self) -> bool:
-        offset = self._now() - time.monotonic()
-        jumped = self._clock_offset is not None and abs(offset - self._clock_offset) > _JUMP_SECONDS
+        """Whether the wall clock has jumped so lately that signs of life may not have arrived since."""
+        now = time.monotonic()
+        offset = self._now() - now
+        if self._clock_offset is not None and abs(offset - self._clock_offset) > _JUMP_SECONDS:
+            self._jumped_until = now + 2 * self._heartbeat_seconds
         self._clock_offset = offset
-        return jumped
+        return now < self._jumped_until

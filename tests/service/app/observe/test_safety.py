@@ -229,7 +229,7 @@ async def test_c30_the_checker_marks_the_silent_and_leaves_their_objects(
         checker = HealthChecker(services.redis, view, services.monitor, services.metrics, {}, clock)
         for ahead, state in ((59, ClusterState.STARTING), (61, ClusterState.UNHEALTHY), (3700, ClusterState.ERROR)):
             clock.offset = ahead
-            checker._clock_offset = None
+            checker._clock_offset = None  # the test's own jump
             await checker.check()
             assert (await view.health("gpu-1")).state is state
         reading = await view.read_cluster("gpu-1")
