@@ -30,12 +30,14 @@ from infra.spec.lease import LeaseSpec
 from infra.spec.network import FirewallSpec, KernelSpec
 from infra.spec.plan import Drift, Plan, PlannedOperation
 from infra.spec.storage import BindMount
+from infra.spec.tools import ClusterAccess, HostScope
 
 __all__ = [
     "AptRepository",
     "BaseSpec",
     "BinarySource",
     "BindMount",
+    "ClusterAccess",
     "Connected",
     "Drift",
     "ErrorEvent",
@@ -51,6 +53,7 @@ __all__ = [
     "HostFacts",
     "HostKind",
     "HostRole",
+    "HostScope",
     "HostSpec",
     "HostState",
     "ImageArchive",

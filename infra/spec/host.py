@@ -15,6 +15,7 @@ from infra.spec.lease import LeaseSpec
 from infra.spec.model import AccountName, Model, NodeName, PublicKey, Secret
 from infra.spec.network import FirewallSpec, KernelSpec
 from infra.spec.storage import BindMount
+from infra.spec.tools import ClusterAccess, HostScope
 
 
 class HostRole(StrEnum):
@@ -55,6 +56,7 @@ class HostDeclaration(Model):
     host_key: PublicKey
     role: HostRole
     kind: HostKind = HostKind.BARE
+    scope: HostScope = HostScope.MACHINE
     state: HostState = HostState.ACTIVE
     on_delete: OnDelete = OnDelete.STOP
     connect_timeout_seconds: int = Field(default=10, ge=1, le=120)
@@ -83,6 +85,8 @@ class HostSpec(HostDeclaration):
     private_key: Secret
     registry_credentials: tuple[RegistryCredential, ...] = ()
     images: tuple[ImageArchive, ...] = ()
+    #: For scope `tools`.
+    clusters: tuple[ClusterAccess, ...] = ()
 
     @model_validator(mode="after")
     def _images_need_a_cluster(self) -> Self:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from infra.hosts.deploys.acts import act, recover
 from infra.hosts.deploys.base import base
+from infra.hosts.deploys.control_tools import control_tools, no_control_tools
 from infra.hosts.deploys.firewall import firewall
 from infra.hosts.deploys.k3s import k3s
 from infra.hosts.deploys.leave import stop, wipe
@@ -11,7 +14,9 @@ from infra.hosts.deploys.nvidia import SKIPPED, nvidia
 from infra.hosts.deploys.storage import storage
 from infra.hosts.deploys.system import machine
 from infra.hosts.deploys.users import users
-from infra.spec import HostFacts, HostSpec, Verb
+from infra.spec import HostFacts, HostScope, HostSpec, Verb
+
+_LEAVING: Final = frozenset({Verb.STOP, Verb.WIPE})
 
 
 def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
@@ -23,7 +28,10 @@ def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
     if verb is Verb.RECOVER:
         recover()
         return
-    if verb in {Verb.STOP, Verb.WIPE}:
+    if spec.scope is HostScope.TOOLS:
+        no_control_tools() if verb in _LEAVING else control_tools(spec=spec)
+        return
+    if verb in _LEAVING:
         stop()
         if verb is Verb.WIPE:
             wipe()

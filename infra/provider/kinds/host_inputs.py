@@ -44,11 +44,11 @@ def spec_of(inputs: Properties) -> HostSpec:
 def forecast_spec(inputs: Properties) -> tuple[HostSpec | None, tuple[str, ...]]:
     """A spec for a forecast and the inputs that had to be left out of it because they are not known yet.
 
-    Images and registry logins may be left out; without anything else that is unknown there is no forecast (None).
+    Images, registry logins and clusters may be left out; with anything else unknown there is no forecast (None).
     """
     known = spec_properties(inputs)
     left_out = []
-    for key in ("images", "registryCredentials"):
+    for key in ("images", "registryCredentials", "clusters"):
         if has_unknown(known.get(key)):
             left_out.append(key)
             del known[key]

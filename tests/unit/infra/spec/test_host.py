@@ -88,4 +88,4 @@ def test_an_unknown_field_is_refused() -> None:
 
 def test_a_declaration_holds_no_secret() -> None:
     fields = set(HostDeclaration.model_fields)
-    assert set(HostSpec.model_fields) - fields == {"private_key", "registry_credentials", "images"}
+    assert set(HostSpec.model_fields) - fields == {"private_key", "registry_credentials", "images", "clusters"}
