@@ -54,7 +54,9 @@ class Engine:
         except subprocess.TimeoutExpired:
             raise EngineError(f"pulumi {arguments[0]} took more than {_TIMEOUT_SECONDS:.0f} s") from None
         if done.returncode:
-            raise EngineError(f"pulumi {' '.join(arguments[:2])} ended with {done.returncode}: {done.stderr.strip()}")
+            # Diagnostics of previews and updates come on standard output.
+            said = f"{done.stdout}\n{done.stderr}".strip()
+            raise EngineError(f"pulumi {' '.join(arguments[:2])} ended with {done.returncode}:\n{said}")
         return done.stdout
 
     def visibly(self, *arguments: str) -> int:

@@ -40,7 +40,8 @@ class ControlPlane(pulumi.ComponentResource):
     def __init__(self, name: str, args: ControlPlaneArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
         declared = declared_node(settings.control, settings.miner.hotkey_ss58)
-        super().__init__("headframe:infra:ControlPlane", name, properties(declared), opts)
+        shown = properties(declared, settings.allowances)
+        super().__init__("headframe:infra:ControlPlane", name, shown, opts)
         airgap = settings.images.delivery is Delivery.AIRGAP
         delivered = [args.images[key] for key in ("postgres", "redis")] if airgap else []
         self.host = Host(
@@ -67,4 +68,5 @@ class ControlPlane(pulumi.ComponentResource):
         )
         self.postgres = postgres(databases, inside)
         self.redis = redis(databases, inside)
-        self.register_outputs({})
+        # Rules over the whole stack see outputs only.
+        self.register_outputs(dict(shown))

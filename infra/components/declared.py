@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infra.settings.tree import AllowanceSettings
 from policies.rules.declared import DeclaredNode
 
 
-def properties(declared: DeclaredNode) -> Mapping[str, Any]:
+def properties(declared: DeclaredNode, allowances: AllowanceSettings) -> Mapping[str, Any]:
     """Declared facts as component properties: policies see them before anything is created."""
     return {
         "nodeName": declared.name,
@@ -22,4 +23,12 @@ def properties(declared: DeclaredNode) -> Mapping[str, Any]:
         "simulatedGpus": declared.simulated_gpus,
         "hostKey": declared.host_key,
         "reachedBySsh": declared.reached_by_ssh,
+        "allowances": {
+            "networks": [str(network) for network in allowances.networks],
+            "simulatedGpus": allowances.simulated_gpus,
+            "smallControlHost": allowances.small_control_host,
+            "operatingSystems": list(allowances.operating_systems),
+            "varSnapMinimumGib": allowances.var_snap_minimum_gib,
+            "unprotectedData": allowances.unprotected_data,
+        },
     }

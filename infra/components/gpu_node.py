@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -36,12 +37,14 @@ class GpuNode(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GpuNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         node, settings = args.node, args.settings
-        shown = properties(declared_node(node, settings.miner.hotkey_ss58))
-        super().__init__("headframe:infra:GpuNode", name, {**shown, "kind": node.kind, "state": node.state}, opts)
+        shown: dict[str, Any] = dict(properties(declared_node(node, settings.miner.hotkey_ss58), settings.allowances))
+        shown = {**shown, "kind": node.kind, "state": node.state}
+        super().__init__("headframe:infra:GpuNode", name, shown, opts)
         self.host, self.cluster = None, None
         if isinstance(node, BareGpuNode):
             self._declare_machine(name, args, node)
-        self.register_outputs({})
+        # Rules over the whole stack see outputs only.
+        self.register_outputs(shown)
 
     def _declare_machine(self, name: str, args: GpuNodeArgs, node: BareGpuNode) -> None:
         settings = args.settings

@@ -26,6 +26,8 @@ class Recorded:
     """One registration as the engine receives it."""
 
     request: resource_pb2.RegisterResourceRequest
+    #: What a component registered as outputs; None for other resources.
+    outputs: Mapping[str, Any] | None = None
 
     @property
     def type(self) -> str:
@@ -103,6 +105,7 @@ class _Monitor(mocks.MockMonitor):
     def __init__(self) -> None:
         super().__init__(_Answers())
         self.requests: list[resource_pb2.RegisterResourceRequest] = []
+        self.outputs: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.loops: set[asyncio.AbstractEventLoop] = set()
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 the wire's name
@@ -112,6 +115,12 @@ class _Monitor(mocks.MockMonitor):
         if request.type != "pulumi:pulumi:Stack":
             self.loops.add(asyncio.get_event_loop())
         return answer
+
+    def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> Any:  # noqa: N802
+        """Outputs of a component, by its type and name."""
+        type_, name = request.urn.split("::")[-2:]
+        self.outputs[type_.rsplit("$", 1)[-1], name] = json_format.MessageToDict(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def declare(declaration: Callable[[], Mapping[str, Any] | None], *, preview: bool = False) -> Recording:
@@ -129,7 +138,8 @@ def declare(declaration: Callable[[], Mapping[str, Any] | None], *, preview: boo
     finally:
         for loop in monitor.loops:
             loop.close()
-    recorded = sorted((Recorded(request) for request in monitor.requests), key=lambda item: (item.type, item.name))
+    every = (Recorded(request, monitor.outputs.get((request.type, request.name))) for request in monitor.requests)
+    recorded = sorted(every, key=lambda item: (item.type, item.name))
     return Recording(recorded, outputs)
 
 

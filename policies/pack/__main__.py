@@ -1,0 +1,5 @@
+"""What the engine starts."""
+
+from policies.pack.rulebook import serve
+
+serve()
