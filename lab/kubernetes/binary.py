@@ -8,6 +8,11 @@ from typing import Final
 from lab.builds.go import GoModule, build
 
 KUBERNETES_VERSION: Final = "1.34.2"
+#: To be shown wherever the lab's Kubernetes is brought up: what a user must not take it for.
+STAND_IN_NOTICE: Final = (
+    "Kubernetes is Headframe's lab stand-in, not k3s: real kubelet, pods, DNS and network policies; "
+    "without traefik, servicelb, local-storage, metrics-server"
+)
 MODULE_FOLDER: Final = Path(__file__).parent / "k3s"
 _MODULE: Final = GoModule(MODULE_FOLDER, ".", "k3s", KUBERNETES_VERSION)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv4Network
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.hosts import remnants
+from lab.hosts.cgroups import read_layout
 from lab.hosts.fleet import LabFleet
 from lab.hosts.models import LabHost
 from lab.hosts.network import free_network, occupied_networks
@@ -44,3 +47,24 @@ def booted_fleet(folder: Path, names: tuple[str, ...], binds: Mapping[str, Path]
         yield fleet
     finally:
         fleet.wipe()
+
+
+def traces(fleet: LabFleet) -> list[str]:
+    """Everything on the machine that carries the fleet's name."""
+    layout = read_layout()
+    assert layout is not None
+    names = fleet.names
+    found = [f"cgroup {cgroup.name}" for cgroup in remnants.host_cgroups(layout, names)]
+    found += [f"interface {path.name}" for path in Path("/sys/class/net").glob(f"*{names.fleet_id}*")]
+    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if names.cgroup_prefix in line]
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in rules.splitlines() if names.bridge in line]
+    found += [str(path) for path in Path("/run/systemd/nspawn").glob(f"*/{names.fleet_id}-*")]
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = command_line.read_bytes()
+        except OSError:
+            continue
+        if f"--machine={names.fleet_id}-".encode() in words:
+            found.append(words.decode())
+    return found

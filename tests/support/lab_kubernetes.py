@@ -103,7 +103,10 @@ def kubectl(fleet: LabFleet, command: str, timeout_seconds: float = 60) -> str:
 
 def ready(fleet: LabFleet, *names: str) -> None:
     """Wait until pods are Ready."""
-    kubectl(fleet, f"wait --for=condition=Ready {' '.join(f'pod/{name}' for name in names)} --timeout=50s")
+    wanted = " ".join(f"pod/{name}" for name in names)
+    diagnosis = "kubectl get pods -A -o wide; kubectl get events | tail -n 20; journalctl -u k3s -n 20 --no-pager"
+    said = fleet.ssh(HOST, f"kubectl wait --for=condition=Ready {wanted} --timeout=90s 2>&1 || ({diagnosis})", 120)
+    assert said.count("condition met") == len(names), said
 
 
 def from_pod(fleet: LabFleet, name: str, url: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.hosts.fleet import LabFleet
 from lab.kubernetes.artifacts import host_binds
-from tests.support.lab_fleet import booted_fleet, skip_without_hosts
+from tests.support.lab_fleet import booted_fleet, skip_without_hosts, traces
 from tests.support.lab_kubernetes import HOST, import_busybox, install_kubernetes
 
 
@@ -20,3 +20,4 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFleet]:
         install_kubernetes(fleet, HOST)
         import_busybox(fleet, HOST)
         yield fleet
+    assert traces(fleet) == [], "a wiped host with pods left something behind"

@@ -17,7 +17,7 @@ from lab.hosts.cgroups import read_layout
 from lab.hosts.fleet import LabFleet
 from lab.hosts.models import HostState, LabHost
 from lab.hosts.remnants import NetworkInUseError
-from tests.support.lab_fleet import describe_fleet, skip_without_hosts
+from tests.support.lab_fleet import describe_fleet, skip_without_hosts, traces
 
 pytestmark = pytest.mark.host
 
@@ -37,27 +37,6 @@ def boot_id(fleet: LabFleet, host: str) -> str:
 
 def states(fleet: LabFleet) -> dict[str, HostState]:
     return {row.host.name: row.state for row in fleet.status()}
-
-
-def traces(fleet: LabFleet) -> list[str]:
-    """Everything on the machine that carries the fleet's name."""
-    layout = read_layout()
-    assert layout is not None
-    names = fleet.names
-    found = [f"cgroup {cgroup.name}" for cgroup in remnants.host_cgroups(layout, names)]
-    found += [f"interface {path.name}" for path in Path("/sys/class/net").glob(f"*{names.fleet_id}*")]
-    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if names.cgroup_prefix in line]
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
-    found += [line for line in rules.splitlines() if names.bridge in line]
-    found += [str(path) for path in Path("/run/systemd/nspawn").glob(f"*/{names.fleet_id}-*")]
-    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = command_line.read_bytes()
-        except OSError:
-            continue
-        if f"--machine={names.fleet_id}-".encode() in words:
-            found.append(words.decode())
-    return found
 
 
 @pytest.fixture

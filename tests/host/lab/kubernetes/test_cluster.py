@@ -78,6 +78,18 @@ def test_a_restart_keeps_the_containers(web: LabFleet) -> None:
     assert kubectl(web, containers) == before
 
 
+def test_a_killed_server_comes_back_without_its_pods_noticing(web: LabFleet) -> None:
+    containers = "get pods web client -o jsonpath='{.items[*].status.containerStatuses[0].containerID}'"
+    before = kubectl(web, containers)
+    parts = web.ssh(HOST, "pgrep -f '^/usr/local/bin/k3s kube|^etcd|^containerd ' | sort").split()
+    assert len(parts) >= 6
+    web.ssh(HOST, "systemctl kill --signal=KILL --kill-whom=main k3s")
+    assert eventually(lambda: web.ssh(HOST, "systemctl is-active k3s || true").strip() == "active", 60)
+    assert not set(parts) & set(web.ssh(HOST, "pgrep -f '^/usr/local/bin/k3s kube|^etcd|^containerd '").split())
+    kubectl(web, f"wait --for=condition=Ready node/{HOST} --timeout=60s", 70)
+    assert kubectl(web, containers) == before
+
+
 def test_a_renewed_certificate_is_trusted_with_the_old_authority(web: LabFleet) -> None:
     serial = "openssl x509 -noout -serial -in /var/lib/rancher/k3s/server/tls/serving-kube-apiserver.crt"
     before = web.ssh(HOST, f"cp /etc/rancher/k3s/k3s.yaml /root/old.yaml && {serial}")

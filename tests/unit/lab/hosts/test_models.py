@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.hosts.models import FleetNames, LabHost, check_addresses
@@ -14,6 +14,7 @@ from lab.hosts.models import FleetNames, LabHost, check_addresses
 NETWORK = IPv4Network("198.18.7.0/24")
 
 
+@settings(max_examples=25)
 @given(fleet=st.text(min_size=1, max_size=80), host=st.text(min_size=1, max_size=80))
 def test_interface_names_fit_the_kernel_whatever_the_names(fleet: str, host: str) -> None:
     names = FleetNames.of(fleet, Path("/state"))
