@@ -64,7 +64,7 @@ func command(name string, arguments []string) error {
 		if err != nil {
 			return err
 		}
-		return syscall.Exec(path, client.Args, os.Environ())
+		return syscall.Exec(path, client.Args, client.Environ())
 	case "help", "--help", "-h":
 		fmt.Println(usage)
 		return nil

@@ -43,6 +43,13 @@ def test_it_says_that_it_is_not_k3s(cluster: LabFleet) -> None:
     assert "this is not k3s" in said
 
 
+def test_its_ctr_means_the_clusters_images_and_takes_a_namespace(cluster: LabFleet) -> None:
+    images = cluster.ssh(HOST, "k3s ctr images ls -q")
+    assert BUSYBOX in images
+    assert "headframe.lab/pause:1" in images
+    assert cluster.ssh(HOST, "k3s ctr --namespace k8s.io images ls -q") == images
+
+
 def test_the_node_has_the_addresses_labels_and_capacity_that_were_declared(cluster: LabFleet) -> None:
     address = cluster.hosts[0].address
     path = "{.status.addresses[?(@.type=='ExternalIP')].address} {.metadata.labels.chutes/external-ip}"
