@@ -1,0 +1,276 @@
+"""The whole loop on a real PostgreSQL: feeds, events, decisions, launches, explanation (spec: gepetto 24)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, WarmUpConfiguration
+from app.gepetto.execution.limits import TokenBucket
+from app.gepetto.http import create_app
+from app.gepetto.ingest.clusters import CachedClusters, LiveClusters
+from app.gepetto.ingest.events import EventIntake
+from app.gepetto.ingest.feeds import FeedReader
+from app.gepetto.ingest.world import World
+from app.gepetto.metrics import Metrics
+from app.gepetto.ports import UnavailableError
+from app.gepetto.service import BuiltIn, Cadence, Gepetto
+from app.gepetto.settings import read_configuration
+from app.observe.readings import ObservationUnavailableError
+from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
+from app.protocol.events import Event, Reason, understand
+from app.protocol.instances import InstanceRecord
+from app.protocol.servers import RemoteServer
+from app.storage import intents as requests
+from app.storage.additions import IntentKind
+from tests.service.app.gepetto.conftest import Stage
+from tests.support.gepetto import HOTKEY, NOW, VALIDATOR
+
+pytestmark = pytest.mark.service
+QUIET = Configuration(warm_up=WarmUpConfiguration(enabled=False), placement=PlacementConfiguration(starts_per_server=8))
+
+
+def record(number: int, **changes: object) -> ChuteRecord:
+    selector = NodeSelector(gpu_count=1, supported_gpus=("pro_6000",))
+    known = ChuteRecord(
+        chute_id=f"chute-{number:03}", version="1", name=f"made up {number}", image="someone/thing:1", ref_str="c:c",
+        node_selector=selector, chutes_version="0.6.0", tee=True, public=True, cords=({"path": "/x"},),
+        effective_compute_multiplier=0.9,
+    )  # fmt: skip
+    return known.model_copy(update=changes)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def gepetto(stage: Stage) -> Gepetto:
+    clock = Clock()
+    for number in range(2):
+        server = await stage.add_server(number)
+        stage.validator.server_list.append(RemoteServer(server_id=server, version="1.4.0"))
+    stage.validator.chute_list = [record(0), record(1, public=False)]
+    stage.validator.usage = [Utilization(chute_id="chute-000", target_count=2, total_instance_count=0, scalable=True)]
+    world = World(HOTKEY)
+    reader = FeedReader(world, stage.validator, stage.engine, clock)
+    one = Gepetto(
+        engine=stage.engine,
+        world=world,
+        readers={VALIDATOR: reader},
+        clusters=LiveClusters(stage.clusters, clock),
+        intake=EventIntake(world, stage.engine, clock, lambda: None),
+        executor=stage.restart(),
+        configuration=QUIET,
+        decider=BuiltIn(),
+        metrics=Metrics(),
+        clock=clock,
+        cadence=Cadence(0.1, 0.01, 0.2, 0.1, 0.2),
+    )
+    one.intake.wake = one.dirty.set
+    await one.read_rows()
+    await reader.refresh()
+    await one.read_clusters()
+    return one
+
+
+async def settle(gepetto: Gepetto) -> None:
+    """Decide, and do what was decided."""
+    await gepetto.decide_once()
+    task = asyncio.create_task(gepetto.executor.run())
+    async with asyncio.timeout(20):
+        await gepetto.executor.drained()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await gepetto.read_clusters()
+
+
+def event(reason: Reason, **data: object) -> Event:
+    found = understand(reason.value, {"validator": VALIDATOR, **data})
+    assert isinstance(found, Event)
+    return found
+
+
+async def test_27_05_a_copy_goes_from_decision_to_active_and_ends_with_the_validators_word(
+    gepetto: Gepetto, stage: Stage
+) -> None:
+    await settle(gepetto)
+    assert await stage.count("deployments", "NOT stub") == 3  # the target and one racer
+    await gepetto.read_rows()
+    config = gepetto.world.rows.deployments[0].config_id
+    own = {"miner_hotkey": HOTKEY, "instance_id": "i1", "chute_id": "chute-000", "config_id": config}
+    await gepetto.intake.apply(event(Reason.INSTANCE_ACTIVATED, **own))  # out of order: before it was created
+    for reason in (Reason.INSTANCE_CREATED, Reason.INSTANCE_VERIFIED, Reason.INSTANCE_VERIFIED):
+        await gepetto.intake.apply(event(reason, **own))
+    assert await stage.count("deployments", "instance_id = 'i1' AND active AND verified_at IS NOT NULL") == 1
+    stage.validator.instance_list = [
+        InstanceRecord(instance_id="i1", chute_id="chute-000", config_id=config, active=True)
+    ]
+    await gepetto.intake.apply(event(Reason.INSTANCE_DELETED, **own))
+    await settle(gepetto)
+    assert await stage.count("deployments", "instance_id = 'i1'") == 0
+    assert ("delete_instance", "i1") not in stage.validator.calls
+
+
+async def test_27_05_foreign_unknown_and_inferred_events_change_nothing(gepetto: Gepetto, stage: Stage) -> None:
+    await settle(gepetto)
+    before = await stage.count("deployments")
+    other = {"miner_hotkey": "5Somebody", "instance_id": "i1", "chute_id": "chute-000"}
+    await gepetto.intake.apply(event(Reason.INSTANCE_DELETED, **other))
+    await gepetto.intake.apply(event(Reason.INSTANCE_DELETED, **{**other, "miner_hotkey": HOTKEY}, reconciled=True))
+    await gepetto.intake.apply(event(Reason.JOB_DELETED, instance_id="x", job_id="unknown"))
+    await gepetto.intake.apply(event(Reason.GPU_VERIFIED, gpu_id="f" * 32, miner_hotkey=HOTKEY))
+    await gepetto.intake.apply(event(Reason.IMAGE_UPDATED, image_id="i", image="a/b:2", chute_ids=["chute-000"]))
+    await gepetto.intake.apply(event(Reason.CHUTE_UPDATED, chute_id="chute-000", version="1"))
+    await gepetto.intake.apply(event(Reason.CHUTE_UPDATED, chute_id="chute-000", version="gone"))
+    await settle(gepetto)
+    assert await stage.count("deployments") == before
+    assert await stage.count("chutes", "image = 'a/b:2'") == 1
+    assert gepetto.intake.refetch == set()
+
+
+async def test_27_06_a_thousand_bounties_are_one_decision(gepetto: Gepetto, stage: Stage) -> None:
+    for _ in range(1000):
+        await gepetto.intake.apply(
+            event(Reason.BOUNTY_CHANGE, chute_id="chute-001", bounty_boost=1.4, effective_multiplier=1.26)
+        )
+    await settle(gepetto)
+    await settle(gepetto)
+    assert await stage.count("deployments", "chute_id = 'chute-001'") == 1
+    launched = [intent for intent in gepetto.last_intents if "chute-001" in intent.key]
+    assert launched == []
+
+
+async def test_27_07_jobs_are_run_marked_and_ended_by_their_event(gepetto: Gepetto, stage: Stage) -> None:
+    await gepetto.intake.apply(event(Reason.JOB_CREATED, job_id="excluded", chute_id="chute-001", exclude=[HOTKEY]))
+    await gepetto.intake.apply(event(Reason.JOB_CREATED, job_id="job-1", chute_id="chute-001"))
+    await settle(gepetto)
+    assert await stage.count("deployments", "job_id = 'job-1'") == 1
+    assert await stage.count("deployments", "job_id = 'excluded'") == 0
+    await gepetto.intake.apply(event(Reason.JOB_DELETED, instance_id="x", job_id="job-1"))
+    await settle(gepetto)
+    assert await stage.count("deployments", "job_id = 'job-1'") == 0
+
+
+async def test_27_11_a_rolling_update_ends_the_old_copy(gepetto: Gepetto, stage: Stage) -> None:
+    await settle(gepetto)
+    await gepetto.read_rows()
+    row = gepetto.world.rows.deployments[0]
+    own = {"miner_hotkey": HOTKEY, "instance_id": "i1", "chute_id": "chute-000", "config_id": row.config_id}
+    await gepetto.intake.apply(event(Reason.INSTANCE_CREATED, **own))
+    stage.validator.chute_list = [record(0, version="2"), record(1)]
+    update = {"chute_id": "chute-000", "instance_id": "i1", "miner_hotkey": HOTKEY, "new_version": "2"}
+    await gepetto.intake.apply(event(Reason.ROLLING_UPDATE, **update))
+    await settle(gepetto)
+    assert await stage.count("chutes", "chute_id = 'chute-000' AND version = '2'") == 1
+    assert await stage.count("deployments", f"deployment_id = '{row.deployment_id}'") == 0
+
+
+async def test_an_operators_requests_are_carried_out_and_finished(gepetto: Gepetto, stage: Stage) -> None:
+    await settle(gepetto)
+    await gepetto.read_rows()
+    first = gepetto.world.rows.deployments[0]
+    forgotten: list[str] = []
+
+    async def forget(server_id: str) -> None:
+        forgotten.append(server_id)
+
+    gepetto.forget_server = forget
+    stage.validator.usage = [Utilization(chute_id="chute-000", scalable=False)]
+    await gepetto.readers[VALIDATOR].refresh()
+    async with AsyncSession(stage.engine) as session, session.begin():
+        await requests.record(session, IntentKind.UNDEPLOY, [first.deployment_id])
+        await requests.record(session, IntentKind.DELETE_SERVER, ["server-001"])
+    await settle(gepetto)
+    await settle(gepetto)
+    assert await stage.count("deployments", f"deployment_id = '{first.deployment_id}'") == 0
+    assert forgotten == ["server-001"]
+    assert await stage.count("servers") == 1
+    await gepetto.decide_once()
+    assert await stage.count("intents", "done_at IS NULL") == 0
+
+
+async def test_every_decision_that_wants_something_is_in_the_journal(gepetto: Gepetto, stage: Stage) -> None:
+    await settle(gepetto)
+    async with stage.engine.connect() as connection:
+        (body,) = (await connection.execute(text("SELECT body FROM gepetto_decisions"))).scalars()
+    assert {intent["kind"] for intent in body["intents"]} == {"Launch"}
+
+
+async def test_the_http_surface_explains_and_measures(gepetto: Gepetto) -> None:
+    leader = [True]
+    transport = httpx.ASGITransport(app=create_app(gepetto, lambda: leader[0]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gepetto") as http:
+        assert (await http.get("/ping")).status_code == 200
+        assert (await http.get("/ready")).status_code == 503
+        assert (await http.get("/explain", params={"chute": "chute-000"})).status_code == 503
+        assert (await http.get("/snapshot")).status_code == 503
+        await settle(gepetto)
+        assert (await http.get("/ready")).json()["leader"] is True
+        named = (await http.get("/explain", params={"chute": "made up 1"})).json()
+        assert named["chute_id"] == "chute-001"
+        assert "allowance" in named["verdict"]
+        launched = (await http.get("/explain", params={"chute": "chute-000"})).json()
+        assert launched["verdict"].startswith("being launched")
+        assert (await http.get("/explain", params={"chute": "of nothing"})).status_code == 404
+        assert len((await http.get("/decision")).json()["intents"]) == 3
+        assert (await http.get("/snapshot")).json()["hotkey"] == HOTKEY
+        metrics = (await http.get("/metrics")).text
+        assert 'gepetto_intents_total{kind="Launch",result="launched"} 3.0' in metrics
+
+
+async def test_it_runs_by_itself_until_it_is_stopped(gepetto: Gepetto, stage: Stage) -> None:
+    gepetto.clock.now = NOW + 1  # type: ignore[attr-defined]
+    task = asyncio.create_task(gepetto.run())
+    launched = asyncio.Event()
+    report = gepetto.executor.report
+
+    def watch(intent: object, result: str) -> None:
+        report(intent, result)  # type: ignore[arg-type]
+        if result == "launched":
+            launched.set()
+
+    gepetto.executor.report = watch
+    async with asyncio.timeout(20):
+        await launched.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await stage.count("deployments") >= 1
+
+
+async def test_a_cache_that_cannot_be_read_is_no_evidence() -> None:
+    class Broken:
+        async def read_fleet(self, kinds: object) -> object:
+            raise ObservationUnavailableError("as told")
+
+    with pytest.raises(UnavailableError):
+        await CachedClusters(Broken()).read({}, NOW)  # type: ignore[arg-type]
+
+
+def test_configuration_is_read_from_yaml_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "gepetto.yaml"
+    assert read_configuration(path) == Configuration()
+    path.write_text("strategy: conservative\nchutes:\n  some-chute: {max_copies: 2}\n")
+    found = read_configuration(path)
+    assert (found.strategy.value, found.chutes["some-chute"].max_copies) == ("conservative", 2)
+    for wrong in ("- a list", "stratgy: conservative"):
+        path.write_text(wrong)
+        with pytest.raises(ValueError, match=r"mapping|stratgy"):
+            read_configuration(path)
+
+
+async def test_a_token_bucket_lets_a_burst_through_and_then_the_rate() -> None:
+    loop = asyncio.get_running_loop()
+    bucket = TokenBucket(50.0, 5, loop.time)
+    began = loop.time()
+    for _ in range(10):
+        await bucket.take()
+    assert 0.05 < loop.time() - began < 2.0
