@@ -62,9 +62,12 @@ def fmix32(values: UInt32Array) -> UInt32Array:
 
 def splitmix64(values: UInt64Array) -> UInt64Array:
     """One output of the SplitMix64 generator for each state, increment included. Arrays wrap modulo 2^64."""
-    mixed: UInt64Array = values + _GOLDEN_RATIO
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed = values.copy()
+    mixed += _GOLDEN_RATIO
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
     return mixed
 
@@ -76,4 +79,5 @@ def multiply_high(values: UInt64Array, factor: int) -> UInt64Array:
     low, high = values & low_mask, values >> half
     middle = high * factor_low + ((low * factor_low) >> half)
     other = low * factor_high + (middle & low_mask)
-    return high * factor_high + (middle >> half) + (other >> half)
+    upper: UInt64Array = high * factor_high + (middle >> half) + (other >> half)
+    return upper

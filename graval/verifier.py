@@ -33,7 +33,7 @@ from graval.messages import (
 )
 from graval.primitives import DIGEST_BYTES, UInt64Array
 from graval.session import Session, WorkParameters
-from graval.sweep import fingerprint_rows, round_input, tile_leaf
+from graval.sweep import RoundInput, fingerprint_rows, round_input, tile_leaf
 
 
 class ProofRejectedError(ValueError):
@@ -67,16 +67,24 @@ def verify_sweep(
     if [(opening.round, opening.tile) for opening in openings] != asked:
         raise ProofRejectedError("the opened tiles are not those that were asked for, in that order")
     states = (request.start, *roots)
-    inputs = {
-        number: round_input(seed, number, states[number - 1], parameters.inner, request.columns)
-        for number in {choice.round for choice in choices}
-    }
-    for opening in openings:
-        first = opening.tile * parameters.tile_rows
-        rows = label_rows(seed, range(first, first + parameters.tile_rows), parameters)
-        leaf = tile_leaf(opening.tile, fingerprint_rows(rows, inputs[opening.round]))
-        if not path_is_valid(states[opening.round], parameters.tiles, opening.tile, leaf, opening.path):
-            raise ProofRejectedError(f"tile {opening.tile} of round {opening.round} is not under its root")
+    for number in sorted({choice.round for choice in choices}):
+        inputs = round_input(seed, number, states[number - 1], parameters.inner, request.columns)
+        opened = [opening for opening in openings if opening.round == number]
+        for opening, leaf in zip(opened, _made_leaves(seed, parameters, inputs, opened), strict=True):
+            if not path_is_valid(states[number], parameters.tiles, opening.tile, leaf, opening.path):
+                raise ProofRejectedError(f"tile {opening.tile} of round {number} is not under its root")
+
+
+def _made_leaves(
+    seed: bytes, parameters: WorkParameters, inputs: RoundInput, openings: Sequence[TileOpening]
+) -> list[bytes]:
+    """Leaves of a round's tiles, made anew with one product: converting its operand costs more than 16 rows of it."""
+    rows = [
+        opening.tile * parameters.tile_rows + offset for opening in openings for offset in range(parameters.tile_rows)
+    ]
+    prints = fingerprint_rows(label_rows(seed, rows, parameters), inputs)
+    tiles = prints.reshape(len(openings), parameters.tile_rows, 2)
+    return [tile_leaf(opening.tile, tile) for opening, tile in zip(openings, tiles, strict=True)]
 
 
 def choose_steps(request: ChaseRequest, count: int, random: Random) -> tuple[ChaseChoice, ...]:
