@@ -91,7 +91,7 @@ class AuditExporter:
 
     async def _stored(self, bucket: Bucket) -> tuple[bytes, str, int | None]:
         """The hour's report as it was first made, for every validator."""
-        async with AsyncSession(self._engine) as session, session.begin():
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
             found = (await session.scalars(select(AuditReport).where(AuditReport.bucket_start == bucket.start))).all()
         blocks = [row.block for row in found if row.block is not None]
         body = found[0].body if found else await self._build(bucket)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from app.protocol.channels import ResourceType
+from app.protocol.objects import EventType
 
 ALL_KINDS: Final = tuple(ResourceType)
 
@@ -99,13 +100,8 @@ class ClusterReading:
         return tuple(item for item in self.objects if item.kind is kind)
 
 
-class ChangeKind(StrEnum):
-    """What happened to an object; the words are those of the events that agents send."""
-
-    ADDED = "ADDED"
-    MODIFIED = "MODIFIED"
-    TERMINATING = "TERMINATING"
-    DELETED = "DELETED"
+#: What happened to an object, in the words of the events that agents send.
+ChangeKind = EventType
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from app.protocol.channels import ResourceType
 from app.protocol.labels import CONFIG_ID, DEPLOYMENT_ID
 from app.protocol.signing import Signer
 from lab.services.redis import EmbeddedRedis, free_port
+from tests.bench.monitor.distance import distant, send_steadily
 from tests.bench.monitor.load import Connection, Timing, request, run_load
 from tests.support.kubernetes_objects import event, node, pod, snapshot
 
@@ -42,6 +43,7 @@ class Bench:
         print(f"{'what':58} {'ours':>22} {'public (spec 19)':>20} {'target':>18}")
         await self._register("gpu-0", [pod("seed", 1)])
         await self._event_latency()
+        await self._distant_agent()
         await self._throughput()
         await self._big_snapshot()
         await self._readers()
@@ -71,6 +73,18 @@ class Bench:
             await connection.close()
         timing = Timing(1, tuple(sorted(samples)))
         show("T1 event to cache read, idle: p50 / p99", _ms(timing), "3 ms + watch", "10 / 100 ms")
+
+    async def _distant_agent(self) -> None:
+        """T2: our agent's queue and sender at 200 events/s behind a round trip of 100 ms."""
+        seconds = 6
+        told: dict[str, float] = {}
+        async with Redis.from_url(self.redis_url) as redis, distant(self.port, 0.05) as port:
+            pubsub = redis.pubsub()
+            await pubsub.subscribe("cluster:gpu-0:resources:pod")
+            latencies = await send_steadily(port, self.signer, pubsub, told, seconds)
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+        timing = Timing(seconds, tuple(sorted(latencies)))
+        show("T2 event to cache at 200/s, 100 ms round trip: p50 / p99", _ms(timing), "10 events/s a stream", "p99 1 s")
 
     async def _throughput(self) -> None:
         """T3: single-event PATCHes."""
