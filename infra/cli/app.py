@@ -12,6 +12,7 @@ from infra.cli.engine import Engine, EngineError
 from infra.cli.machine_commands import register
 from infra.cli.recover import StillRunningError
 from infra.cli.recover import recover as recover_stack
+from infra.cli.stack_commands import register as register_stack_commands
 
 app = App(name="headframe", help="Operate a fleet of GPU miners.")
 Stack = Annotated[str | None, Parameter(name=["--stack", "-s"], help="Stack; default: the selected one.")]
@@ -33,6 +34,7 @@ def recover(*, stack: Stack = None) -> int:
 
 
 register(app)
+register_stack_commands(app)
 
 
 def main() -> None:

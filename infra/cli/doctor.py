@@ -1,0 +1,102 @@
+"""`headframe doctor`: is this machine, and is this stack, fit for `pulumi up`? Looks only; changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from infra.cli.stack_file import settings_of
+from infra.settings.load import validate
+from infra.settings.secrets import SSH_PRIVATE_KEY
+
+_CONNECT_SECONDS: Final = 5.0
+
+
+class Verdict(IntEnum):
+    """The worst of all checks is the exit status."""
+
+    OK = 0
+    WARN = 1
+    FAIL = 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what repairs it."""
+
+    name: str
+    verdict: Verdict
+    seen: str
+    fix: str = ""
+
+
+def worst(checks: Iterable[Check]) -> Verdict:
+    """The exit status of all checks together."""
+    return max((check.verdict for check in checks), default=Verdict.OK)
+
+
+def as_json(checks: Sequence[Check]) -> str:
+    """For programs."""
+    entries = [{**asdict(check), "verdict": check.verdict.name.lower()} for check in checks]
+    return json.dumps({"verdict": worst(checks).name.lower(), "checks": entries}, indent=2)
+
+
+def tools(settings: dict[str, object], which: Callable[[str], str | None] = shutil.which) -> list[Check]:
+    """Programs that an update needs on this machine."""
+    images = settings.get("images")
+    airgap = not isinstance(images, dict) or images.get("delivery", "airgap") == "airgap"
+    needed = {"pulumi": Verdict.FAIL, "ssh": Verdict.WARN}
+    if airgap:
+        needed |= {"buildah": Verdict.FAIL, "mmdebstrap": Verdict.FAIL}
+    found = []
+    for program, verdict in needed.items():
+        place = which(program)
+        if place is None:
+            fix = "https://www.pulumi.com/docs/install" if program == "pulumi" else f"apt install {program}"
+            found.append(Check(f"program {program}", verdict, "not on PATH", fix))
+        else:
+            found.append(Check(f"program {program}", Verdict.OK, place))
+    return found
+
+
+def stack_settings(path: Path) -> list[Check]:
+    """The stack file's own mistakes, each with its command."""
+    if not path.exists():
+        return [Check("stack file", Verdict.FAIL, f"{path} is not there", "headframe init")]
+    text = path.read_text()
+    checks = [Check(f"setting {m.path}", Verdict.FAIL, m.wrong, m.command) for m in validate(settings_of(text))]
+    if f"headframe:{SSH_PRIVATE_KEY}:" not in text:
+        fix = "pulumi config set --secret ssh_private_key < ~/.ssh/id_ed25519"
+        checks.append(Check("SSH key", Verdict.FAIL, "the stack has none", fix))
+    return checks or [Check("stack file", Verdict.OK, f"{path.name} is valid")]
+
+
+async def machines(settings: dict[str, object]) -> list[Check]:
+    """Whether every machine's SSH port answers. A machine that does not is a warning: it stops no other (D7)."""
+    nodes = settings.get("gpu_nodes")
+    every = [settings.get("control"), *(nodes if isinstance(nodes, list) else [])]
+    entries = [entry for entry in every if isinstance(entry, dict) and isinstance(entry.get("ssh"), dict)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_port(entry)) for entry in entries]
+    return [task.result() for task in tasks]
+
+
+async def _port(entry: dict[str, object]) -> Check:
+    ssh = entry["ssh"]
+    assert isinstance(ssh, dict)  # noqa: S101 the caller chose such entries
+    host, port = str(ssh.get("host") or entry.get("address")), int(ssh.get("port", 22))
+    name = f"machine {entry.get('name')}"
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        reason = str(error) or f"no answer in {_CONNECT_SECONDS:.0f} s"
+        return Check(name, Verdict.WARN, f"{host}:{port} does not answer: {reason}", f"ssh -p {port} {host}")
+    writer.close()
+    return Check(name, Verdict.OK, f"{host}:{port} answers")

@@ -1,0 +1,164 @@
+"""`headframe doctor | plan | inventory | node ...`: commands about the stack and its list of nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import pprint
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from infra.cli import doctor as checks
+from infra.cli import stack_file
+from infra.cli.engine import CLONE, Engine, EngineError
+from infra.cli.machines import machines_of
+from infra.settings.tree import NodeState
+from infra.spec import HostSpec
+
+Stack = Annotated[str | None, Parameter(name=["--stack", "-s"], help="Stack; default: the selected one.")]
+_COLOURS = {checks.Verdict.OK: "green", checks.Verdict.WARN: "yellow", checks.Verdict.FAIL: "red"}
+
+
+def register(app: App) -> None:
+    """Put the commands into the app."""
+    app.command(doctor)
+    app.command(plan)
+    app.command(inventory)
+    node = App(name="node", help="The list of GPU nodes in the stack file.")
+    node.command(add)
+    node.command(drain)
+    node.command(remove)
+    node.command(list_nodes, name="list")
+    app.command(node)
+
+
+def doctor(*, stack: Stack = None, json: bool = False) -> int:
+    """Is everything fit for `pulumi up`? Ends with 0 (yes), 1 (warnings) or 2 (no)."""
+    try:
+        path = stack_file.stack_file(CLONE, Engine(stack=stack).stack_name())
+    except EngineError as error:
+        found = [*checks.tools({}), checks.Check("stack", checks.Verdict.FAIL, str(error), "pulumi stack select NAME")]
+    else:
+        settings = stack_file.settings_of(path.read_text()) if path.exists() else {}
+        found = [*checks.tools(settings), *checks.stack_settings(path), *asyncio.run(checks.machines(settings))]
+    if json:
+        print(checks.as_json(found))
+    else:
+        _show(found)
+    return int(checks.worst(found))
+
+
+def plan(host: str, *, stack: Stack = None) -> int:
+    """What an update would do on one machine, operation by operation."""
+    return Engine(stack=stack).visibly("preview", "--diff", "--target", f"**headframe:index:Host::{host}")
+
+
+def inventory(*, stack: Stack = None) -> int:
+    """A pyinfra inventory of the machines as they were last applied. It holds no secret: bring your own SSH key."""
+    try:
+        machines = machines_of(Engine(stack=stack))
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(inventory_of(machines), end="")
+    return 0
+
+
+def inventory_of(machines: Sequence[HostSpec]) -> str:
+    """Python source of a pyinfra inventory: one group for each role."""
+    text = '"""Made by `headframe inventory`."""\n\n'
+    for role in sorted({machine.role for machine in machines}):
+        group = [
+            (machine.name, {"ssh_hostname": machine.host, "ssh_port": machine.port, "ssh_user": machine.user})
+            for machine in machines
+            if machine.role is role
+        ]
+        text += f"{role.value} = {pprint.pformat(group, sort_dicts=True)}\n"
+    return text
+
+
+def list_nodes(*, stack: Stack = None) -> int:
+    """The GPU nodes of the stack file."""
+    table = Table("name", "kind", "address", "gpus", "USD/h", "state")
+    for node in stack_file.nodes_of(_path(stack).read_text()):
+        gpus = f"{node.get('gpu_count', '?')} x {node.get('gpu', '?')}"
+        cells = (node.get("name"), node.get("kind", "bare"), node.get("address"), gpus)
+        table.add_row(*map(str, cells), str(node.get("hourly_cost_usd")), str(node.get("state", "active")))
+    Console().print(table)
+    return 0
+
+
+def add(  # noqa: PLR0913 one option a fact of the machine
+    name: str,
+    *,
+    host: str,
+    gpu: str,
+    gpu_count: int,
+    hourly_cost: float,
+    ram: int | None = None,
+    host_key: str | None = None,
+    user: str = "root",
+    port: int = 22,
+    tee: bool = False,
+    stack: Stack = None,
+) -> int:
+    """Add a GPU node to the stack file; `pulumi up` does the rest.
+
+    Args:
+        host: public IPv4 address.
+        gpu: short reference of the GPU model, such as h100_sxm.
+        hourly_cost: what the whole machine costs, in USD.
+        ram: RAM in GiB; needed unless --tee.
+        host_key: public SSH host key as ssh-keyscan prints it, without the address; needed unless --tee.
+        tee: a confidential VM, which is never entered.
+    """
+    common = {
+        "name": name,
+        "address": host,
+        "gpu": gpu,
+        "gpu_count": gpu_count,
+        "hourly_cost_usd": hourly_cost,
+    }
+    ssh = {"user": user, "port": port, **({"host_key": host_key} if host_key else {})}
+    own = {"kind": "tee"} if tee else {**({"ram_gib": ram} if ram else {}), "ssh": ssh}
+    return _edit(stack, lambda text: stack_file.add_node(text, {**common, **own}), f"{name} added: run pulumi up")
+
+
+def drain(name: str, *, dead: bool = False, stack: Stack = None) -> int:
+    """Take a node's workloads off, or with --dead give the machine up; `pulumi up` does it."""
+    state = NodeState.DEAD if dead else NodeState.DRAINED
+    return _edit(stack, lambda text: stack_file.set_state(text, name, state), f"{name} is {state}: run pulumi up")
+
+
+def remove(name: str, *, stack: Stack = None) -> int:
+    """Take a drained or dead node out of the stack file."""
+    return _edit(stack, lambda text: stack_file.remove_node(text, name), f"{name} removed: run pulumi up")
+
+
+def _edit(stack: str | None, change: Callable[[str], str], said: str) -> int:
+    try:
+        path = _path(stack)
+        stack_file.write(path, change(path.read_text()))
+    except (stack_file.StackFileError, EngineError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(said)
+    return 0
+
+
+def _path(stack: str | None) -> Path:
+    return stack_file.stack_file(CLONE, Engine(stack=stack).stack_name())
+
+
+def _show(found: Sequence[checks.Check]) -> None:
+    console = Console()
+    for check in found:
+        word = f"[{_COLOURS[check.verdict]}]{check.verdict.name.lower():4}[/]"
+        console.print(f"{word} {check.name}: {check.seen}", highlight=False)
+        if check.fix:
+            console.print(f"       {check.fix}", highlight=False, markup=False)
