@@ -27,6 +27,8 @@ def serve(
         port=port,
         workers=workers,
         access_log=False,
+        proxy_headers=False,  # the peer's address decides about registry headers: nobody may forge it
+        server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=10,
     )

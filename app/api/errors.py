@@ -58,7 +58,7 @@ def unavailable(what: str, detail: str) -> Response:
 
 async def _on_unauthorised(request: Request, error: Exception) -> Response:
     why = error.why if isinstance(error, UnauthorisedError) else "?"
-    log.info("refused a request", why=why, method=request.method, path=request.url.path)
+    log.debug("refused a request", why=why, method=request.method, path=request.url.path)
     return unauthorised()
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+import structlog
 from fastapi import FastAPI
 
 from app.api import deployments, errors, health, leader, openapi, registry, servers, why
+from app.api.fastpath import FastPath
 from app.api.registry import TokenCache
 from app.api.services import open_services
 from app.api.settings import Settings
@@ -48,8 +52,10 @@ def create_app(
     return app
 
 
-def create() -> FastAPI:
+def create() -> FastPath:
     """The application of the environment's settings."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     settings = Settings()
     _ = settings.signer.ss58  # a wrong key is a start-up error, not a refused request later
-    return create_app(settings)
+    return FastPath(create_app(settings))

@@ -68,7 +68,7 @@ def _check_gpus(state: State, gpus: list[Json]) -> None:
 def _add_nodes(state: State, hotkey: str, server_id: str, gpus: list[Json], *, verified: bool) -> None:
     for gpu in gpus:
         state.nodes[str(gpu["uuid"])] = gpu | {
-            "miner_hotkey": hotkey, "server_id": server_id, "verification_error": None,
+            "miner_hotkey": hotkey, "server_id": server_id, "verification_error": None, "created_at": state.now_iso(),
             "verified_at": state.now_iso() if verified else None, "verification": "SIMULATED",
         }  # fmt: skip
 

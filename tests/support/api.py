@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -13,9 +15,12 @@ from pathlib import Path
 
 import httpx
 import orjson
+import structlog
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app.api.fastpath import FastPath
 from app.api.main import create_app
 from app.api.settings import Settings, SignatureStage
 from app.api.verification import GravalBootstrap
@@ -101,7 +106,7 @@ async def client_for(
     app: FastAPI, *, version: int = 1, clock: Callable[[], float] = time.time, peer: str = "192.0.2.12"
 ) -> AsyncIterator[ApiClient]:
     """A client of an application in this process, seen at the given address."""
-    transport = httpx.ASGITransport(app=app, client=(peer, 40000))
+    transport = httpx.ASGITransport(app=FastPath(app), client=(peer, 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
         yield ApiClient(http, version=version, clock=clock)
 
@@ -114,6 +119,7 @@ def environment(config: Settings) -> dict[str, str]:
         "VALIDATORS": orjson.dumps(config.validators.model_dump()).decode(),
         "POSTGRESQL": config.postgresql.get_secret_value(),
         "REDIS_URL": config.redis_url.get_secret_value(),
+        "LOG_LEVEL": "WARNING",
         "SIGNATURE_STAGE": config.signature_stage.value,
     }
     return os.environ | named
@@ -135,3 +141,19 @@ def processes(config: Settings, log: Path, *, workers: int = 1, port: int | None
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Settings) -> AsyncIterator[str]:
+    """The API on a real port, in this process; gives its address."""
+    app = create_app(config)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is commands'
+    server = uvicorn.Server(uvicorn.Config(FastPath(app), host="127.0.0.1", port=0, log_level="error"))
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started and app.state.services.is_prepared)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        structlog.reset_defaults()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httpx
 
+from app.protocol.servers import DeviceInfo, ServerRegistration, registered_gpus
 from app.protocol.signing import Signer
 from app.protocol.validators import ValidatorEntry
 from app.validators.client import ValidatorClient
@@ -35,6 +36,13 @@ def client_of(
 ) -> ValidatorClient:
     """A client of this validator, signing as the test's miner."""
     return ValidatorClient(Transport(entry_of(validator), MINER, http, clock=clock))
+
+
+def registration(count: int = 2, *, name: str = "node-1", server_id: str = "server-1") -> ServerRegistration:
+    """A server as a miner registers it at a validator."""
+    devices = [DeviceInfo.model_validate(device(index)) for index in range(count)]
+    gpus = registered_gpus(devices, "h100_sxm", "192.0.2.1", 30443)
+    return ServerRegistration(host="192.0.2.1", id=server_id, name=name, gpus=gpus)
 
 
 def device(index: int, ref: str = "h100_sxm") -> dict[str, object]:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 15, every: float = 0.02) -> None:
@@ -36,3 +38,8 @@ async def running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     for end in ends:
         if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
             raise end
+
+
+async def in_thread(action: Callable[[], Result]) -> Result:
+    """Run something that blocks beside the event loop."""
+    return await asyncio.to_thread(action)

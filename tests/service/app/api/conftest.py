@@ -1,30 +1,5 @@
-"""One migrated and filled database a run; each test copies it, which takes a fraction of the migrations' time."""
+"""Tests here work on a filled database of their own."""
 
-from __future__ import annotations
+from tests.support.databases import database_url, template
 
-import asyncio
-import uuid
-from collections.abc import Iterator
-
-import pytest
-
-from app.storage.__main__ import run
-from lab.services.postgres import EmbeddedPostgres
-from tests.support.control import VALIDATOR
-
-
-@pytest.fixture(scope="session")
-def template(postgres: EmbeddedPostgres) -> str:
-    name = f"template{uuid.uuid4().hex}"
-    postgres.create_database(name)
-    asyncio.run(run("seed", postgres.url(name), VALIDATOR.ss58))
-    return name
-
-
-@pytest.fixture
-def database_url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """A copy of the filled database, this test's alone."""
-    name = f"t{uuid.uuid4().hex}"
-    postgres._running().psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield postgres.url(name)
-    postgres.drop_database(name)
+__all__ = ["database_url", "template"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.protocol.servers import DeviceInfo, NodeRegistration, ServerRegistration, registered_gpus
+from app.protocol.servers import NodeRegistration
 from app.protocol.signing import SignatureVersion
 from app.validators.client import ValidatorClient
 from app.validators.errors import ClockSkewError, ListingAbortedError, RefusedError, UnreachableError, ValidatorError
@@ -16,7 +16,7 @@ from app.validators.remote import PARTS, RemoteView, refresh
 from app.validators.transport import Transport, new_http_client
 from lab.validator.app import SimulatedValidator
 from lab.validator.faults import Fault, FaultKind
-from tests.support.control import MINER, VALIDATOR, client_of, device, entry_of
+from tests.support.control import MINER, VALIDATOR, client_of, entry_of, registration
 
 pytestmark = pytest.mark.service
 
@@ -36,12 +36,6 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def client(validator: SimulatedValidator, http: httpx.AsyncClient) -> ValidatorClient:
     return client_of(validator, http)
-
-
-def registration(count: int = 2) -> ServerRegistration:
-    devices = [DeviceInfo.model_validate(device(index)) for index in range(count)]
-    gpus = registered_gpus(devices, "h100_sxm", "192.0.2.1", 30443)
-    return ServerRegistration(host="192.0.2.1", id="server-1", name="node-1", gpus=gpus)
 
 
 async def test_every_list_is_read(validator: SimulatedValidator, client: ValidatorClient) -> None:

@@ -1,0 +1,86 @@
+"""The two requests that come by the hundred, answered before the framework sees them: the list of servers and ping.
+
+Same checks, same answers, same code for both; everything else passes on. What it saves is in docs/adr/0062.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api import errors
+from app.api.errors import UnauthorisedError, UnavailableError
+from app.api.health import PONG
+from app.api.services import Services
+from app.api.settings import SignatureStage
+from app.api.verifier import Signed
+from app.protocol.signing import Header, Purpose, SignatureVersion
+from app.storage.engine import is_outage
+
+LIST_PATH: Final = "/servers/"
+PING_PATH: Final = "/ping"
+_JSON: Final = (b"content-type", b"application/json")
+_UPGRADE: Final = (Header.VERSION.value.lower().encode(), str(SignatureVersion.V2.value).encode())
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class FastPath:
+    """Wraps the application."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._inner: ASGIApp = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            path = scope["path"]
+            if path == LIST_PATH:
+                await _answer(send, *await self._list(scope))
+                return
+            if path == PING_PATH:
+                await _answer(send, 200, PONG, [_JSON])
+                return
+        await self._inner(scope, receive, send)
+
+    async def _list(self, scope: Scope) -> tuple[int, bytes, Headers]:
+        services: Services = self.app.state.services
+        try:
+            version = await services.verifier.authorise(_signed(scope))
+            body = await services.reader.servers()
+        except UnauthorisedError:
+            return 401, errors.UNAUTHORISED_BODY, [_JSON]
+        except UnavailableError as error:
+            return _unavailable(error.what, error.detail)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if errors.is_unprepared(error):
+                return _unavailable("database", "its tables are being prepared")
+            if not is_outage(error):
+                raise
+            return _unavailable("database", "it does not answer; nothing was changed")
+        headers = [_JSON]
+        if version is SignatureVersion.V1 and services.settings.signature_stage is SignatureStage.PREFER:
+            headers.append(_UPGRADE)
+        return 200, body, headers
+
+
+def _signed(scope: Scope) -> Signed:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query: bytes = scope["query_string"]
+    target = LIST_PATH + "?" + query.decode("latin-1") if query else LIST_PATH
+    return Signed("GET", target, headers, b"", Purpose.MANAGEMENT)
+
+
+def _unavailable(what: str, detail: str) -> tuple[int, bytes, Headers]:
+    response = errors.unavailable(what, detail)
+    return 503, bytes(response.body), [_JSON, (b"retry-after", errors.RETRY_AFTER_SECONDS.encode())]
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})

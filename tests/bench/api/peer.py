@@ -1,0 +1,158 @@
+"""An equivalent of the public miner's way of serving its list, for comparison only: written from its description.
+
+A middleware digests bodies, a dependency verifies synchronously and builds the key each time, relations are loaded
+eagerly, and response models are built over ORM rows (spec: protocol 2.7, 3.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated
+
+from bittensor_wallet import Keypair
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import selectinload, undefer
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.responses import Response
+
+from app.storage.models import Chute, Deployment, Server
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class GpuOut(Row):
+    gpu_id: str
+    validator: str | None
+    server_id: str
+    deployment_id: str | None
+    device_info: dict[str, object]
+    model_short_ref: str
+    verified: bool | None
+
+
+class ChuteOut(Row):
+    chute_id: str
+    validator: str
+    name: str | None
+    image: str
+    code: str
+    filename: str
+    ref_str: str
+    version: str
+    supported_gpus: list[str]
+    gpu_count: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    ban_reason: str | None
+    chutes_version: str | None
+    preemptible: bool | None
+    tee: bool | None
+
+
+class DeploymentOut(Row):
+    deployment_id: str
+    instance_id: str | None
+    validator: str
+    host: str | None
+    port: int | None
+    chute_id: str
+    server_id: str
+    version: str
+    active: bool | None
+    verified_at: datetime | None
+    activated_at: datetime | None
+    stub: bool | None
+    job_id: str | None
+    config_id: str | None
+    created_at: datetime | None
+    preemptible: bool | None
+    gpus: list[GpuOut]
+    chute: ChuteOut
+
+
+class ServerOut(Row):
+    server_id: str
+    validator: str
+    name: str
+    ip_address: str | None
+    agent_api: str | None
+    verification_port: int | None
+    status: str | None
+    created_at: datetime | None
+    labels: dict[str, str]
+    seed: int | None
+    gpu_count: int
+    cpu_per_gpu: int
+    memory_per_gpu: int
+    hourly_cost: float
+    locked: bool | None
+    kubeconfig: str | None
+    is_tee: bool | None
+    gpus: list[GpuOut]
+    deployments: list[DeploymentOut]
+
+
+class Digest(BaseHTTPMiddleware):
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        request.state.digest = None
+        if request.method in ("POST", "PUT", "PATCH"):
+            request.state.digest = hashlib.sha256(await request.body()).hexdigest()
+        return await call_next(request)
+
+
+def authorize(
+    request: Request,
+    x_chutes_miner: Annotated[str | None, Header()] = None,
+    x_chutes_validator: Annotated[str | None, Header()] = None,
+    x_chutes_nonce: Annotated[str | None, Header()] = None,
+    x_chutes_signature: Annotated[str | None, Header()] = None,
+) -> None:
+    own = os.environ["MINER_SS58"]
+    if not all((x_chutes_miner, x_chutes_validator, x_chutes_nonce, x_chutes_signature)) or own != x_chutes_validator:
+        raise HTTPException(401, "go away (missing)")
+    if int(time.time()) - int(x_chutes_nonce or 0) >= 30:
+        raise HTTPException(401, "go away (missing)")
+    message = f"{x_chutes_miner}:{x_chutes_validator}:{x_chutes_nonce}:{request.state.digest or 'management'}"
+    if not Keypair(ss58_address=own).verify(message.encode(), bytes.fromhex(x_chutes_signature or "")):
+        raise HTTPException(401, "go away: (sig)")
+
+
+def create() -> FastAPI:
+    engine = create_async_engine(os.environ["POSTGRESQL"])
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await engine.dispose()
+
+    app = FastAPI(lifespan=lifespan)
+    app.add_middleware(Digest)
+
+    @app.get("/ping")
+    async def ping() -> dict[str, str]:
+        return {"message": "pong"}
+
+    @app.get("/servers/", dependencies=[Depends(authorize)])
+    async def list_servers() -> list[ServerOut]:
+        deployments = selectinload(Server.deployments)
+        query = select(Server).options(
+            selectinload(Server.gpus),
+            deployments.selectinload(Deployment.gpus),
+            deployments.joinedload(Deployment.chute).undefer(Chute.code),
+            undefer(Server.kubeconfig),
+        )
+        async with AsyncSession(engine) as session:
+            rows = (await session.scalars(query)).unique().all()
+            return [ServerOut.model_validate(row) for row in rows]
+
+    return app

@@ -1,0 +1,237 @@
+"""Adding a server: status codes before the stream, the stream's frames, and nothing left after a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from app.api import bootstrap
+from app.api.verification import Attestation, GravalSession
+from app.protocol.servers import DeviceInfo
+from app.storage.models import Server
+from lab.services.redis import EmbeddedRedis
+from lab.validator.app import SimulatedValidator
+from lab.validator.faults import Fault, FaultKind
+from tests.support.api import ApiClient, client_for, running_app, settings
+from tests.support.control import VALIDATOR, device, entry_of
+from tests.support.worker import SimulatedWorker
+
+pytestmark = pytest.mark.service
+ADDRESSES = (f"127.7.{b}.{c}" for b, c in itertools.product(range(60), range(1, 250)))
+COMPLETED = "completed server bootstrapping in"
+
+
+class FakeGraval:
+    """Stands where the GraVal bootstrap will: says what it was asked."""
+
+    def __init__(self) -> None:
+        self.removed = 0
+
+    @asynccontextmanager
+    async def running(self, server: Server) -> AsyncIterator[GravalSession]:
+        try:
+            yield GravalSession([DeviceInfo.model_validate(device(i)) for i in range(2)], 31999)
+        finally:
+            self.removed += 1
+
+
+class World:
+    def __init__(self, app: FastAPI, client: ApiClient, validator: SimulatedValidator, worker: SimulatedWorker) -> None:
+        self.app, self.client, self.validator, self.worker = app, client, validator, worker
+
+    def body(self, **changes: object) -> dict[str, object]:
+        return {
+            "name": "worker-1", "validator": VALIDATOR.ss58, "hourly_cost": 2.0, "gpu_short_ref": "h100_sxm",
+            "agent_api": self.worker.agent_url,
+        } | changes  # fmt: skip
+
+    async def add(self, **changes: object) -> tuple[int, list[str]]:
+        answer = await self.client.send("POST", "/servers/", self.body(**changes))
+        if answer.status_code != 200:
+            return answer.status_code, [answer.json()["detail"]]
+        messages = []
+        for line in answer.text.split("\n"):
+            if line.strip():
+                assert line.startswith("data: ")
+                event = orjson.loads(line[6:])
+                assert set(event) == {"timestamp", "message"}
+                assert datetime.fromisoformat(event["timestamp"]).tzinfo is None
+                messages.append(event["message"])
+        return 200, messages
+
+    async def rows(self, statement: str) -> list[object]:
+        async with self.app.state.services.engine.connect() as connection:
+            return list((await connection.execute(text(statement))).scalars())
+
+
+@pytest.fixture
+async def world(
+    database_url: str, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setattr(bootstrap, "Attestation", functools.partial(Attestation, pause_seconds=0.01))
+    async with contextlib.AsyncExitStack() as stack:
+        validator = await stack.enter_async_context(SimulatedValidator(VALIDATOR.ss58).listening())
+        worker = await stack.enter_async_context(SimulatedWorker(next(ADDRESSES)).listening(tmp_path))
+        config = settings(
+            database_url, redis_server.url, validator=entry_of(validator), monitor_api="http://127.0.0.1:32001"
+        )
+        app = await stack.enter_async_context(running_app(config, graval=FakeGraval()))
+        yield World(app, await stack.enter_async_context(client_for(app)), validator, worker)
+
+
+async def test_a_tee_node_is_added_and_the_last_message_says_so(world: World) -> None:
+    status, messages = await world.add()
+    assert status == 200
+    assert messages[-1].startswith(COMPLETED), messages
+    assert await world.rows("SELECT name FROM servers WHERE is_tee AND status = 'Ready'") == ["worker-1"]
+    assert await world.rows("SELECT verified FROM gpus WHERE server_id = 'uid-of-worker-1'") == [True, True]
+    assert await world.rows("SELECT memory_per_gpu FROM servers WHERE name = 'worker-1'") == [80]
+    assert await world.rows("SELECT length(certificate_sha256) FROM node_profiles") == [64]
+    assert world.worker.labels["chutes/worker"] == "true"
+    assert world.worker.labels["gpu-short-ref"] == "h100_sxm"
+    assert world.worker.is_monitored
+    assert list(world.validator.state.servers) == ["uid-of-worker-1"]
+    registered = next(iter(world.validator.state.nodes.values()))
+    assert (registered["device_index"], registered["verification_port"]) == (0, 30443)
+
+
+async def test_an_agent_that_reports_elsewhere_already_is_told_again(world: World) -> None:
+    world.worker.is_monitored = True
+    _, messages = await world.add()
+    assert messages[-1].startswith(COMPLETED)
+
+
+async def test_a_bare_node_goes_through_graval(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    _, messages = await world.add(kind="bare", registry_token_sha256="ab" * 32)
+    assert messages[-1].startswith(COMPLETED), messages
+    assert await world.rows("SELECT kind || registry_token_sha256 FROM node_profiles") == ["bare" + "ab" * 32]
+    (seed,) = await world.rows("SELECT seed FROM servers WHERE name = 'worker-1'")
+    assert isinstance(seed, int)
+    assert world.app.state.services.graval.removed == 1
+
+
+async def test_a_kubeconfig_of_ours_spares_the_agents(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    _, messages = await world.add(kubeconfig=world.worker.kubeconfig())
+    assert messages[-1].startswith(COMPLETED)
+    assert "GET /config/kubeconfig" not in world.worker.asked
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "detail"),
+    [
+        ({"agent_api": None}, 400, "agent_api is missing"),
+        ({"agent_api": "ftp://x"}, 400, "an agent's address looks like"),
+        ({"agent_api": "http://127.0.0.1:9"}, 502, "http://127.0.0.1:9"),
+        ({"kubeconfig": ": no yaml"}, 502, "no kubeconfig from"),
+        ({"name": "other"}, 400, "no context 'other'; it has ['worker-1']"),
+        ({"validator": "5unknown"}, 500, "is not configured"),
+        ({"gpu_short_ref": "tpu"}, 400, "is no supported GPU"),
+    ],
+)
+async def test_checks_before_the_stream_have_their_status(
+    world: World, changes: dict[str, object], status: int, detail: str
+) -> None:
+    found, (message,) = await world.add(**changes)
+    assert found == status
+    assert detail in message
+
+
+async def test_a_node_that_cannot_be_read_is_404_and_one_that_exists_409(world: World) -> None:
+    real, world.worker.name = world.worker.kubeconfig(), "renamed"
+    assert (await world.add(kubeconfig=real))[0] == 404
+    world.worker.name = "worker-1"
+    assert (await world.add())[1][-1].startswith(COMPLETED)
+    assert (await world.add())[0] == 409
+
+
+async def test_a_validator_without_its_list_is_500(world: World) -> None:
+    world.validator.faults.add(Fault("GET /nodes/supported", FaultKind.REFUSE, status=400, times=None))
+    assert (await world.add())[0] == 500
+
+
+@pytest.mark.parametrize("wrong", [{"name": "../x"}, {"hourly_cost": -1}, {"extra": 1}, {"kind": "vm"}])
+async def test_a_body_that_is_not_as_documented_is_422(world: World, wrong: dict[str, object]) -> None:
+    assert (await world.client.send("POST", "/servers/", world.body(**wrong))).status_code == 422
+
+
+async def expect_nothing_left(world: World, message: str, why: str) -> None:
+    assert message.startswith("failed to bootstrap the server: ") or message == "removed the server's row"
+    assert why in message or message == "removed the server's row"
+    assert await world.rows("SELECT name FROM servers WHERE name = 'worker-1'") == []
+    assert await world.rows("SELECT gpu_id FROM gpus WHERE server_id = 'uid-of-worker-1'") == []
+    assert not world.worker.is_monitored
+    assert world.validator.state.servers == {}
+
+
+async def failure_of(world: World, **changes: object) -> str:
+    _, messages = await world.add(**changes)
+    assert not any(message.startswith(COMPLETED) for message in messages)
+    return next(message for message in messages if message.startswith("failed"))
+
+
+async def test_a_node_that_is_not_ready_leaves_nothing(world: World) -> None:
+    world.worker.is_ready = False
+    await expect_nothing_left(world, await failure_of(world), "is not Ready")
+
+
+async def test_a_wrong_kind_leaves_nothing(world: World) -> None:
+    await expect_nothing_left(world, await failure_of(world, kind="bare"), "says otherwise")
+
+
+async def test_a_wrong_number_of_gpus_leaves_nothing(world: World) -> None:
+    world.worker.devices.pop()
+    await expect_nothing_left(world, await failure_of(world), "it lists 1 GPUs, the node's label says 2")
+
+
+async def test_a_node_without_gpus_or_address_leaves_nothing(world: World) -> None:
+    world.worker.gpus = 0
+    await expect_nothing_left(world, await failure_of(world), "reports no nvidia.com/gpu")
+    world.worker.gpus = 2
+    del world.worker.labels["chutes/external-ip"]
+    await expect_nothing_left(world, await failure_of(world), "has no label chutes/external-ip")
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 500])
+async def test_a_refusal_by_the_validator_leaves_nothing(world: World, status: int) -> None:
+    world.validator.faults.add(Fault("POST /servers/", FaultKind.REFUSE, status=status, detail="its reason"))
+    await expect_nothing_left(world, await failure_of(world), f"{status} its reason")
+
+
+async def test_a_lost_answer_is_asked_about_before_a_second_registration(world: World) -> None:
+    world.validator.faults.add(Fault("POST /servers/", FaultKind.DROP, times=1))
+    _, messages = await world.add()
+    assert messages[-1].startswith(COMPLETED), messages
+    asked = [line.path for line in world.validator.state.asked if line.path in ("/servers/", "/miner/servers/")]
+    assert asked == ["/servers/", "/miner/servers/", "/servers/"]
+
+
+async def test_graval_that_is_not_configured_says_so(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    world.app.state.services.graval = None
+    await expect_nothing_left(world, await failure_of(world), "no GraVal bootstrap is configured")
+
+
+async def test_a_failed_graval_check_leaves_nothing(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+
+    async def prover(body: dict[str, object], seed: int) -> str | None:
+        return "too slow"
+
+    from lab.validator.machines import PROVER
+
+    world.validator.app._state[PROVER] = prover
+    await expect_nothing_left(world, await failure_of(world), "too slow")
+    assert world.app.state.services.graval.removed == 1
