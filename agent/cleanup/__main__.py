@@ -23,8 +23,8 @@ from app.protocol.cluster_access import (
     open_client,
     parse_kubeconfig,
 )
+from app.protocol.kubernetes_reads import ClusterReadError, Collection, list_collection
 from app.protocol.labels import CHUTES_NAMESPACE
-from app.protocol.reflection import ClusterReadError, Collection, list_collection
 
 _TIMEOUT_SECONDS = 50.0
 

@@ -24,9 +24,9 @@ from agent.watch.metrics import AgentMetrics
 from agent.watch.session import Collected, ResyncNeededError, Session, collect
 from agent.watch.spacing import SyncSpacing
 from agent.watch.state_file import StateFile
+from app.protocol.kubernetes_reads import ClusterReadError
 from app.protocol.monitoring import AgentState
 from app.protocol.objects import KubernetesObject
-from app.protocol.reflection import ClusterReadError
 
 _RETRY_FIRST_SECONDS: Final = 5.0
 _RETRY_LAST_SECONDS: Final = 300.0

@@ -20,17 +20,10 @@ from agent.watch.client import MonitorClient, MonitorError
 from agent.watch.coalescing import CoalescingQueue, Pending
 from agent.watch.metrics import AgentMetrics
 from app.protocol.channels import ResourceType
+from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, Presence, list_collection, look_up
 from app.protocol.monitoring import BATCH_EVENTS
 from app.protocol.objects import EventType, KubernetesObject, ObjectEvent
-from app.protocol.reflection import (
-    ClusterReadError,
-    Collection,
-    Listing,
-    Presence,
-    Reflector,
-    list_collection,
-    look_up,
-)
+from app.protocol.reflection import Reflector
 
 _SINGLE_SENDERS: Final = 8
 _POLL_SECONDS: Final = 2.0

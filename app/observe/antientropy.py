@@ -7,8 +7,8 @@ from typing import Final
 
 from app.observe.planning import KnownKind
 from app.protocol.channels import ResourceType
+from app.protocol.kubernetes_reads import Listing
 from app.protocol.objects import compare_versions
-from app.protocol.reflection import Listing
 
 Place = tuple[ResourceType, str]
 NOTHING: Final[frozenset[Place]] = frozenset()

@@ -32,9 +32,10 @@ from app.observe.store import NotTrackedError, SyncMode
 from app.observe.writer import EventWriter
 from app.protocol.channels import ResourceType, health_key, resources_key
 from app.protocol.cluster_access import ClusterAccess, KubeconfigError, open_client, parse_kubeconfig
+from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, list_collection
 from app.protocol.labels import CHUTES_NAMESPACE
 from app.protocol.objects import MalformedObjectError, ObjectEvent, snapshot_body
-from app.protocol.reflection import ClusterReadError, Collection, Listing, Reflector, list_collection
+from app.protocol.reflection import Reflector
 
 COLLECTIONS: Final = tuple(
     Collection(kind, None if kind is ResourceType.NODE else CHUTES_NAMESPACE) for kind in ResourceType

@@ -9,81 +9,31 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final, Protocol
 
 import httpx
 import msgspec
 
-from app.protocol.channels import ResourceType
+from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, ListMetadata, list_collection
 from app.protocol.objects import (
     EventType,
     KubernetesObject,
-    MalformedObjectError,
     ObjectEvent,
     compare_versions,
-    parse_items,
     parse_object,
     with_kind,
 )
 
-_PAGE: Final = 500
 _SERVER_TIMEOUT_SECONDS: Final = 300
 #: API servers send a bookmark about every minute: silence for longer than this is a dead connection.
 _SILENCE_SECONDS: Final = 90.0
 _REOPEN_SECONDS: Final = 0.2
 _RETRY_DELAYS_SECONDS: Final = (0.2, 1.0, 2.0, 4.0)
-_PATHS: Final = {
-    ResourceType.NODE: "/api/v1/nodes",
-    ResourceType.POD: "/api/v1/namespaces/{}/pods",
-    ResourceType.SERVICE: "/api/v1/namespaces/{}/services",
-    ResourceType.DEPLOYMENT: "/apis/apps/v1/namespaces/{}/deployments",
-    ResourceType.JOB: "/apis/batch/v1/namespaces/{}/jobs",
-}
-_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-
-class ClusterReadError(RuntimeError):
-    """The API server did not give a complete answer; nothing may be concluded. `status` is its HTTP status, if any."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class _ExpiredError(Exception):
     """The version to go on from is too old."""
-
-
-class Presence(StrEnum):
-    """Whether an object is there; another object under the same name counts as gone."""
-
-    PRESENT = "present"
-    GONE = "gone"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Collection:
-    """One kind in one namespace; nodes have no namespace."""
-
-    kind: ResourceType
-    namespace: str | None = None
-
-    @property
-    def path(self) -> str:
-        return _PATHS[self.kind].format(self.namespace)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A complete list at one version."""
-
-    collection: Collection
-    version: str
-    objects: tuple[KubernetesObject, ...]
-    skipped: int = 0
 
 
 class Sink(Protocol):
@@ -98,16 +48,6 @@ class Sink(Protocol):
         ...
 
 
-class _ListMetadata(msgspec.Struct):
-    resourceVersion: str  # noqa: N815 - Kubernetes' own name
-    continue_: str | None = msgspec.field(default=None, name="continue")
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMetadata
-    items: list[msgspec.Raw] | None = None
-
-
 class _Line(msgspec.Struct):
     type: str
     object: msgspec.Raw
@@ -116,63 +56,11 @@ class _Line(msgspec.Struct):
 class _Status(msgspec.Struct):
     code: int | None = None
     message: str | None = None
-    metadata: _ListMetadata | None = None
+    metadata: ListMetadata | None = None
 
 
-_list_decoder: Final = msgspec.json.Decoder(_List)
 _line_decoder: Final = msgspec.json.Decoder(_Line)
 _status_decoder: Final = msgspec.json.Decoder(_Status)
-
-
-async def list_collection(
-    client: httpx.AsyncClient, collection: Collection, *, metadata_only: bool = False, attempts: int = 2
-) -> Listing:
-    """Read a whole collection at one version, in pages.
-
-    Raises:
-        ClusterReadError: any page failed. There is no partial result.
-    """
-    headers = {"Accept": _METADATA_ONLY} if metadata_only else {}
-    objects: list[KubernetesObject] = []
-    skipped, version = 0, ""
-    parameters: dict[str, str] = {"limit": str(_PAGE)}
-    while True:
-        response = await _get(client, collection.path, parameters, headers)
-        if (
-            response.status_code == 410 and attempts > 1
-        ):  # the pages' version expired while we read them: from the start
-            return await list_collection(client, collection, metadata_only=metadata_only, attempts=attempts - 1)
-        if response.status_code != 200:
-            raise ClusterReadError(f"GET {collection.path} gave {response.status_code}", response.status_code)
-        try:
-            page = _list_decoder.decode(response.content)
-        except msgspec.MsgspecError as error:
-            raise ClusterReadError(f"GET {collection.path} gave no list: {error}") from None
-        found, unreadable = parse_items(page.items or [], collection.kind)
-        objects += found
-        skipped += unreadable
-        version = version or page.metadata.resourceVersion
-        if not page.metadata.continue_:
-            return Listing(collection, version, tuple(objects), skipped)
-        parameters = {"limit": str(_PAGE), "continue": page.metadata.continue_}
-
-
-async def look_up(client: httpx.AsyncClient, item: KubernetesObject) -> Presence:
-    """Whether exactly this object is still there. Any answer but 200 and 404 leaves it open."""
-    path = f"{Collection(item.kind, item.namespace).path}/{item.name}"
-    try:
-        response = await _get(client, path, {}, {})
-    except ClusterReadError:
-        return Presence.UNKNOWN
-    if response.status_code == 404:
-        return Presence.GONE
-    if response.status_code != 200:
-        return Presence.UNKNOWN
-    try:
-        found = parse_object(response.content, item.kind)
-    except MalformedObjectError:
-        return Presence.UNKNOWN
-    return Presence.PRESENT if found.uid == item.uid or not item.uid else Presence.GONE
 
 
 class Reflector:
@@ -294,15 +182,6 @@ def stub(item: KubernetesObject) -> KubernetesObject:
         metadata["namespace"] = item.namespace
     body = msgspec.json.encode({"kind": item.kind.value.capitalize(), "metadata": metadata})
     return replace(item, body=body)
-
-
-async def _get(
-    client: httpx.AsyncClient, path: str, parameters: dict[str, str], headers: dict[str, str]
-) -> httpx.Response:
-    try:
-        return await client.get(path, params=parameters, headers=headers)
-    except (httpx.HTTPError, OSError) as error:
-        raise ClusterReadError(f"GET {path} failed: {type(error).__name__}") from None
 
 
 async def _lines(client: httpx.AsyncClient, path: str, parameters: dict[str, str]) -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ import pytest
 
 from agent.cleanup.__main__ import clean_up
 from app.protocol.cluster_access import open_client
-from app.protocol.reflection import ClusterReadError
+from app.protocol.kubernetes_reads import ClusterReadError
 from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.agents import Cluster, access_of, own_cluster
 

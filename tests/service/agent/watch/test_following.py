@@ -11,17 +11,10 @@ import pytest
 
 from agent.watch.session import collect
 from app.protocol.channels import ResourceType
+from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, Presence, list_collection, look_up
 from app.protocol.monitoring import AgentState
 from app.protocol.objects import ObjectEvent
-from app.protocol.reflection import (
-    ClusterReadError,
-    Collection,
-    Listing,
-    Presence,
-    Reflector,
-    list_collection,
-    look_up,
-)
+from app.protocol.reflection import Reflector
 from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.agents import (
     Cluster,

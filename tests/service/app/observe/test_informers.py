@@ -18,7 +18,7 @@ from app.observe.planning import KnownKind
 from app.observe.readings import ClusterState
 from app.observe.settings import ObservationMode
 from app.protocol.channels import ResourceType
-from app.protocol.reflection import Collection, Listing
+from app.protocol.kubernetes_reads import Collection, Listing
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.redis import EmbeddedRedis
 from tests.support.agents import Cluster, eventually, own_cluster, portable_kubeconfig
