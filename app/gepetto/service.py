@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
-from app.gepetto.decision.intents import DrainServer, Intent, NoOp, RecordInstance
+from app.gepetto.decision.intents import DrainServer, Intent, NoOp, RecordInstance, WarmUp
 from app.gepetto.decision.memory import Memory
 from app.gepetto.execution.executor import Executor
 from app.gepetto.ingest.clusters import ClusterFeed
@@ -93,7 +93,7 @@ class Gepetto:
 
     def __post_init__(self) -> None:
         self.executor.report = self._ended
-        self.executor.handlers = {"RecordInstance": self._record, "DrainServer": self._forget}
+        self.executor.handlers = {"RecordInstance": self._record, "DrainServer": self._forget, "WarmUp": self._warm_up}
 
     async def run(self) -> None:
         """Recover what was left open, then act."""
@@ -238,6 +238,12 @@ class Gepetto:
             if intent.active and row.activated_at is None:
                 await deployments.set_activated(session, row.config_id, at)
         return "recorded"
+
+    async def _warm_up(self, intent: Intent, snapshot: Snapshot) -> str:  # noqa: ARG002 - a handler's signature
+        if not isinstance(intent, WarmUp) or not await self.executor.launcher.warm_up(intent):
+            return "not_pulled"
+        self.world.warmed.add((intent.server_id, intent.chute_id))
+        return "pulled"
 
     async def _forget(self, intent: Intent, snapshot: Snapshot) -> str:
         if not isinstance(intent, DrainServer):

@@ -113,6 +113,8 @@ class WarmUpConfiguration(_Frozen):
     enabled: bool = True
     gigabytes_per_hour: float = Field(default=200.0, ge=0, description="download budget of the whole fleet")
     per_decision: int = Field(default=2, ge=0)
+    assumed_gigabytes: float = Field(default=15.0, gt=0, description="size of an image whose size nobody told")
+    on_tee: bool = Field(default=False, description="also on confidential machines, whose admission may refuse it")
     minimum_disk_free_gb: float = Field(default=100.0, ge=0)
     interval_seconds: float = Field(default=60.0, gt=0)
 

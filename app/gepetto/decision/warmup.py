@@ -13,16 +13,16 @@ _GIGABYTE = 1e9
 def plan_warmups(fleet: VirtualFleet, budget_gb: float) -> list[WarmUp]:
     """Models worth having on open servers: start time saved, times likelihood of a launch, per gigabyte.
 
-    The likelihood of a launch soon is the chute's load (utilisation, at most 1); a chute without a known model size
-    is left out, because its price is unknown.
+    The likelihood of a launch soon is the chute's load (utilisation, at most 1).
     """
     limits, columns = fleet.configuration.warm_up, fleet.columns
     saved_hours = columns.chute_floats[:, 2] / 3600 * (1 - fleet.configuration.value.cached_start_factor)
-    gigabytes = np.asarray([chute.model_bytes / _GIGABYTE for chute in columns.chutes])
+    told = np.asarray([chute.model_bytes / _GIGABYTE for chute in columns.chutes])
+    gigabytes = np.where(told > 0, told, limits.assumed_gigabytes)
     likelihood = np.clip(columns.chute_floats[:, 6], 0.0, 1.0)
     value = columns.chute_floats[:, 0] * saved_hours * likelihood
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_gb = np.where((gigabytes > 0) & ~columns.chute_blocked, value / gigabytes, 0.0)
+    usable = ~columns.chute_blocked & (limits.on_tee | (columns.chute_integers[:, 5] == 0))
+    per_gb = np.where(usable, value / gigabytes, 0.0)
     planned: list[WarmUp] = []
     for chute in np.argsort(-per_gb, kind="stable"):
         size = float(gigabytes[chute])

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from app.gepetto.decision.intents import Launch
+from app.gepetto.decision.intents import Launch, WarmUp
 from app.gepetto.execution.store import Store
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
@@ -84,6 +84,20 @@ class Launcher:
             return await port.launch_config(chute_id, job_id)
         except UnavailableError as error:
             return LaunchRefusal(0, str(error))
+
+    async def warm_up(self, intent: WarmUp) -> bool:
+        """Pull a chute's image onto a server; what its model is nobody tells, so that only a launch fetches it."""
+        facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
+        if facts is None:
+            return False
+        order = LaunchOrder(Launch(intent.chute_id, "", intent.server_id, 0), "", ())
+        plan = plan_of(order, facts, LaunchConfig(token="", config_id="warm-up"))
+        try:
+            await (await self.clusters.of(intent.server_id)).warm_up(manifests.warm_up_job(plan, self.settings))
+        except (UnavailableError, LaunchFailedError) as error:
+            log.info("no warm-up", chute=intent.chute_id, reason=str(error))
+            return False
+        return True
 
     async def _permitted(self, order: LaunchOrder, config: LaunchConfig | None) -> LaunchOutcome:
         intent = order.intent

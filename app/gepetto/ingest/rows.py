@@ -33,6 +33,8 @@ SELECT json_build_object(
               FROM chutes),
  'failures', (SELECT coalesce(json_agg(json_build_array(chute_id, server_id, count, extract(epoch FROM until))), '[]')
                 FROM gepetto_failures WHERE until > now()),
+ 'cached', (SELECT coalesce(json_agg(DISTINCT jsonb_build_array(server_id, chute_id)), '[]') FROM gepetto_journal
+             WHERE kind = 'launch' AND step = 'launched' AND created_at > now() - interval '7 days'),
  'requests', (SELECT coalesce(json_agg(json_build_array(id, kind, subject, extract(epoch FROM created_at))), '[]')
                 FROM intents WHERE done_at IS NULL)
 )::text
@@ -101,6 +103,7 @@ class Rows:
     chutes: tuple[ChuteRow, ...] = ()
     failures: tuple[tuple[str, str, int, float], ...] = ()
     requests: tuple[Request, ...] = ()
+    cached: tuple[tuple[str, str], ...] = ()
 
 
 def _gpu_order(gpu: list[str | None]) -> tuple[int, str]:
@@ -121,6 +124,7 @@ def parse_rows(body: str) -> Rows:
         chutes=tuple(ChuteRow(i, v, ban is not None, image, runtime) for i, v, ban, image, runtime in found["chutes"]),
         failures=tuple((c, s, n, until) for c, s, n, until in found["failures"]),
         requests=tuple(Request(*item) for item in found["requests"]),
+        cached=tuple((server, chute) for server, chute in found["cached"]),
     )
 
 

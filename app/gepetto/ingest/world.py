@@ -14,6 +14,7 @@ from app.gepetto.ingest.clusters import ClusterState
 from app.gepetto.ingest.rows import DeploymentRow, Rows, ServerRow
 from app.gepetto.world.snapshot import Snapshot, SourceName, cluster_source
 from app.gepetto.world.views import (
+    NOTHING,
     ChuteView,
     DeploymentState,
     DeploymentView,
@@ -66,6 +67,7 @@ class World:
     jobs: dict[str, JobView] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
+    warmed: set[tuple[str, str]] = field(default_factory=set)
     _chute_views: dict[str, ChuteView] = field(default_factory=dict)
     _server_views: dict[str, ServerView] = field(default_factory=dict)
 
@@ -174,8 +176,12 @@ class World:
             flying[launch.server_id] = flying.get(launch.server_id, 0) | launch.gpu_mask
         failures = Counter(server for _, server, _, until in self.rows.failures if until > now and server != "*")
         fresh: dict[str, ServerView] = {}
+        cached: dict[str, dict[str, int]] = {}
+        for server_id, chute_id in (*self.rows.cached, *self.warmed):
+            cached.setdefault(server_id, {})[chute_id] = 0  # the size is not known, that it ran there is
         for row in self.rows.servers:
             view = self._server(row, now, starts[row.server_id], flying.get(row.server_id, 0), failures[row.server_id])
+            view = replace(view, cached_chutes=cached.get(row.server_id, NOTHING))
             known = self._server_views.get(row.server_id)
             fresh[row.server_id] = known if known == view else view
         self._server_views = fresh

@@ -274,3 +274,22 @@ async def test_a_token_bucket_lets_a_burst_through_and_then_the_rate() -> None:
     for _ in range(10):
         await bucket.take()
     assert 0.05 < loop.time() - began < 2.0
+
+
+async def test_images_are_pulled_ahead_on_bare_servers_only_and_count_as_cached(gepetto: Gepetto, stage: Stage) -> None:
+    await stage.add_server(5, tee=False)
+    await stage.add_chute(5, tee=False)
+    stage.validator.chute_list = [record(5, tee=False)]
+    stage.validator.usage = [
+        Utilization(chute_id="chute-005", target_count=1, total_instance_count=1, scalable=True, utilization_5m=0.9)
+    ]
+    await gepetto.read_rows()
+    await gepetto.readers[VALIDATOR].refresh()
+    await gepetto.read_clusters()
+    gepetto.configuration = QUIET.model_copy(update={"warm_up": WarmUpConfiguration()})
+    await settle(gepetto)
+    assert gepetto.world.warmed == {("server-005", "chute-005")}
+    assert "warm_up" in (await stage.clusters.of("server-005")).events
+    await gepetto.read_rows()
+    (server,) = (s for s in gepetto.world.snapshot(gepetto.clock()).servers if s.id == "server-005")
+    assert "chute-005" in server.cached_chutes

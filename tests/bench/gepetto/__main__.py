@@ -1,0 +1,134 @@
+"""Gepetto's figures: `python -m tests.bench.gepetto [decide|launch|week|matrix]`, all but the matrix by default.
+
+Everything runs in one process on made-up fleets; validator and clusters of the launch bench are HTTP servers on
+loopback sockets. Public figures beside ours follow from the public code (spec: gepetto 23.2); they are not measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from app.gepetto.cli import results_table
+from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, StrategyName
+from app.gepetto.decision.decide import decide
+from app.gepetto.decision.memory import Memory
+from app.gepetto.simulator.baselines import NAMES
+from app.gepetto.simulator.compare import Matrix, compare, run_one
+from app.gepetto.simulator.scenario import Preset, build
+from app.gepetto.world.snapshot import Snapshot
+from tests.bench.gepetto.launches import cold_launches
+from tests.support.gepetto import NOW, make_chute, make_deployment, make_server, make_snapshot
+
+SERVERS, CHUTES = 125, 1000
+
+
+def fleet(*, full: bool) -> Snapshot:
+    """1,000 GPUs and 1,000 chutes, drawn from a fixed seed."""
+    rng = np.random.default_rng(1)
+    kinds = ("pro_6000", "h200", "b200")
+    servers = tuple(
+        make_server(i, gpu_type=kinds[i % 3], free_mask=0 if full else 0xFF, hourly_cost=1.0 + i % 5)
+        for i in range(SERVERS)
+    )
+    chutes = tuple(
+        make_chute(
+            i,
+            gpu_count=int(rng.choice([1, 1, 1, 2, 4, 8])),
+            gpu_types=frozenset(rng.choice(kinds, int(rng.integers(1, 3)), replace=False).tolist()),
+            m_eff=float(rng.uniform(0.3, 2)),
+            target=int(rng.integers(1, 5)),
+            live=int(rng.integers(0, 3)),
+            global_active=0,
+        )
+        for i in range(CHUTES)
+    )
+    rows = tuple(
+        make_deployment(f"d{j}-{gpu}", server, chutes[(j * 8 + gpu) % CHUTES], 1 << gpu, multiplier=0.4)
+        for j, server in enumerate(servers if full else ())
+        for gpu in range(8)
+    )
+    return make_snapshot(servers, chutes, rows)
+
+
+def percentile(work: Callable[[int], object], times: int) -> tuple[float, float]:
+    """Median and 99th percentile in milliseconds."""
+    found = []
+    for number in range(times):
+        began = time.perf_counter()
+        work(number)
+        found.append(1000 * (time.perf_counter() - began))
+    return float(np.median(found)), float(np.percentile(found, 99))
+
+
+def bench_decide(console: Console) -> None:
+    table = Table(
+        "strategy", "fleet", "full: median, p99 ms", "incremental: median, p99 ms", title="decide(), 1,000 x 1,000"
+    )
+    for full in (False, True):
+        snapshot = fleet(full=full)
+        for name in StrategyName:
+            configuration = Configuration(strategy=name, placement=PlacementConfiguration(starts_per_server=8))
+            whole = percentile(lambda _, c=configuration, s=snapshot: decide(s, c, Memory()), 15)  # type: ignore[misc]
+            memory = decide(snapshot, configuration, Memory())[1]
+
+            def one_event(
+                number: int, c: Configuration = configuration, s: Snapshot = snapshot, m: Memory = memory
+            ) -> None:
+                i = number % CHUTES
+                changed = replace(s.chutes[i], m_eff=1.5)
+                decide(replace(s, now=NOW + 1, chutes=(*s.chutes[:i], changed, *s.chutes[i + 1 :])), c, m)
+
+            part = percentile(one_event, 40)
+            table.add_row(
+                name.value,
+                "full" if full else "empty",
+                f"{whole[0]:.1f}, {whole[1]:.1f}",
+                f"{part[0]:.1f}, {part[1]:.1f}",
+            )
+    console.print(table)
+    console.print("aim: p99 <= 100 ms full, <= 10 ms incremental; public program: > 2,000 serial queries (derived)")
+
+
+def bench_launch(console: Console) -> None:
+    seconds, launched, queries = asyncio.run(cold_launches())
+    console.print(
+        f"{launched} cold launches over HTTP, validator answering in 50 ms: {seconds:.1f} s; "
+        f"the limit of 10 tokens per second alone makes {launched / 10:.0f} s. Statements per launch: {queries:.1f}."
+    )
+    console.print(f"aim: <= 180 s; public program: one launch per 15 s pass, {launched * 15 / 3600:.1f} h (derived)")
+
+
+def bench_week(console: Console) -> None:
+    scenario = build(Preset.LIVE_LIKE, 1, gpus=1000, chutes=1000, hours=168)
+    began = time.perf_counter()
+    result = run_one(scenario, "shadow_price", Configuration())
+    seconds = time.perf_counter() - began
+    console.print(
+        f"one simulated week, 1,000 GPUs x 1,000 chutes: {seconds:.0f} s; {result.decisions} decisions of "
+        f"{1000 * result.decision_seconds / result.decisions:.1f} ms, {result.launches} launches (aim: <= 60 s)"
+    )
+
+
+def bench_matrix(console: Console) -> None:
+    matrix = Matrix(tuple(Preset), NAMES, tuple(range(1, 21)))
+    found = compare(matrix, Configuration(), lambda name: print(name, flush=True))
+    console.print(results_table(found, "upstream_compat"))
+
+
+def main() -> None:
+    console = Console(width=140)
+    benches = {"decide": bench_decide, "launch": bench_launch, "week": bench_week, "matrix": bench_matrix}
+    for name in sys.argv[1:] or ("decide", "launch", "week"):
+        benches[name](console)
+
+
+if __name__ == "__main__":
+    main()
