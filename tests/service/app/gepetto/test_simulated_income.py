@@ -24,9 +24,7 @@ def test_the_default_is_not_shown_to_be_worse_than_the_public_strategy(
 ) -> None:
     item = found[preset]
     low, mean, high = item.difference.low, item.difference.mean, item.difference.high
-    print(
-        f"{preset}: {mean:+.1%} [{low:+.1%}, {high:+.1%}] against upstream_compat"
-    )
+    print(f"{preset}: {mean:+.1%} [{low:+.1%}, {high:+.1%}] against upstream_compat")
     assert high >= -0.01
     assert item.violations == 0
     assert 0.3 < item.bound_share.mean <= 1.0
