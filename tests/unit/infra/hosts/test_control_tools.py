@@ -22,7 +22,7 @@ def access(name: str, text: str | None = None) -> ClusterAccess:
     return ClusterAccess.model_validate({"name": name, "kubeconfig": kubeconfig})
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.sampled_from(["control", "gpu-1", "gpu-2", "gpu-3"]), unique=True), st.randoms(use_true_random=False)
 )

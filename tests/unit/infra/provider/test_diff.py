@@ -16,19 +16,19 @@ VALUES: st.SearchStrategy[JsonValue] = st.recursive(
 PROPERTIES: st.SearchStrategy[Properties] = st.dictionaries(st.sampled_from("abc"), VALUES)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PROPERTIES)
 def test_equal_properties_have_no_difference(properties: Properties) -> None:
     assert list(differences(properties, properties)) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PROPERTIES, PROPERTIES)
 def test_unequal_properties_have_one(old: Properties, new: Properties) -> None:
     assert bool(list(differences(old, new))) == (old != new)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(PROPERTIES, PROPERTIES)
 def test_turning_the_sides_turns_additions_into_deletions(old: Properties, new: Properties) -> None:
     turned = {Change.ADD: Change.DELETE, Change.DELETE: Change.ADD, Change.UPDATE: Change.UPDATE}
