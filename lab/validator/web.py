@@ -19,6 +19,7 @@ STATE: Final = web.AppKey("state", State)
 FAULTS: Final = web.AppKey("faults", Faults)
 HOTKEY: Final = web.RequestKey("hotkey", str)
 PURPOSE: Final = web.RequestKey("purpose", str)
+BODY: Final = web.RequestKey("body", bytes)
 CUT_AFTER: Final = web.RequestKey("cut_after", int)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,7 +43,7 @@ def signed(purpose: Purpose | None, handler: Handler) -> Handler:
     """A route for registered hotkeys: signed over the purpose, or over the body where there is none."""
 
     async def checked(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        body = request[BODY] = await request.read()
         request[PURPOSE] = purpose.value if purpose else "body"
         try:
             described = Request(request.method, request.path_qs)
@@ -114,10 +115,9 @@ async def _write_down(request: web.Request, status: int) -> None:
     claimed = request.headers.get(Header.HOTKEY.value)
     purpose = request.get(PURPOSE)
     valid = request.get(HOTKEY) is not None if purpose is not None else None
-    body = await request.read() if request.can_read_body else b""
     state.note(
         Asked(
             state.clock(), request.method, request.path, request.query_string, claimed, purpose, valid, status,
-            digest(body),
+            digest(request.get(BODY, b"")),
         )
     )  # fmt: skip
