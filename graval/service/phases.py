@@ -1,0 +1,96 @@
+"""Bodies of `POST /prove` in the open protocol, one for each phase, and the answers. No logic (spec graval 6)."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from graval.messages import Digest, LockHeader, Message, SweepRequest, TileChoice, TileOpening
+from graval.session import DeviceDescription, WorkParameters
+
+PROTOCOL: Final = "ogv1"
+
+
+class _Phase(Message):
+    protocol: Literal["ogv1"] = PROTOCOL
+    device_uuid: str
+
+
+class Hello(_Phase):
+    """First: the prover makes a key of the session, before any nonce exists."""
+
+    phase: Literal["hello"] = "hello"
+
+
+class Begin(_Phase):
+    """Second: the verifier's nonce and the size of the work."""
+
+    phase: Literal["begin"] = "begin"
+    session_id: str
+    nonce: Digest
+    parameters: WorkParameters
+
+
+class Sweep(_Phase):
+    """Commit mode: run a sweep phase."""
+
+    phase: Literal["sweep"] = "sweep"
+    session_id: str
+    request: SweepRequest
+
+
+class OpenTiles(_Phase):
+    """Commit mode: open tiles of the sweep."""
+
+    phase: Literal["open"] = "open"
+    session_id: str
+    choices: tuple[TileChoice, ...]
+
+
+class OpenMessage(_Phase):
+    """Open a container: with the work of a lock header, or without one with the last root of the sweep."""
+
+    phase: Literal["message"] = "message"
+    session_id: str
+    public_key: Digest
+    container: str
+    lock: LockHeader | None = None
+
+
+Phase = Annotated[Hello | Begin | Sweep | OpenTiles | OpenMessage, Field(discriminator="phase")]
+PHASE: Final[TypeAdapter[Phase]] = TypeAdapter(Phase)
+
+
+class HelloAnswer(Message):
+    """The session that the phases name from here on."""
+
+    session_id: str
+    public_key: Digest
+
+
+class SweepAnswer(Message):
+    """Roots of all rounds."""
+
+    roots: tuple[Digest, ...]
+
+
+class TilesAnswer(Message):
+    """Paths of the tiles asked for."""
+
+    openings: tuple[TileOpening, ...]
+
+
+class MessageAnswer(Message):
+    """What the container held."""
+
+    plaintext: str
+
+
+class Done(Message):
+    """Nothing more to say."""
+
+
+class DevicesAnswer(Message):
+    """Devices in index order, and the protocols that `/prove` speaks."""
+
+    devices: tuple[DeviceDescription, ...]
+    protocols: tuple[str, ...] = (PROTOCOL,)
