@@ -98,6 +98,7 @@ async def test_x13_a_list_that_fails_deletes_nothing(cluster: Cluster, api_serve
 async def test_the_program_prints_what_it_did_and_fails_closed(cluster: Cluster, api_server: LocalApiServer) -> None:
     async def run(**environment: str) -> tuple[int | None, dict[str, object]]:
         values = {"PATH": os.environ["PATH"], "NAMESPACE": cluster.namespace, **environment}
+        values |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
         process = await create_subprocess_exec(
             sys.executable, "-m", "agent.cleanup", env=values, stdout=subprocess.PIPE
         )

@@ -164,6 +164,7 @@ def test_overrides_hold_for_their_node_alone() -> None:
 
 def run_program(root: Path, **environment: str) -> tuple[int, dict[str, object]]:
     values = {"HF_HOME": str(root), "GPU_IDLE_SECONDS": "0", "PATH": os.environ["PATH"], **environment}
+    values |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     done = subprocess.run(
         [sys.executable, "-m", "agent.cache"], env=values, capture_output=True, text=True, check=False
     )
