@@ -88,8 +88,21 @@ bench: $(VENV) ## benchmarks, or one room's: make bench ROOM=api
 		echo "== bench $$room"; $(RUN)python -m tests.bench.$$room; done
 
 .PHONY: list-packages
-list-packages: ## the packages of this repository
-	@printf '%s\n' agent app graval infra policies tracker
+list-packages: $(VENV) ## the packages that become images
+	@$(RUN)python -m infra.images list
+
+.PHONY: build
+build: $(VENV) ## build one package's image, or all: make build PACKAGE=postgres
+	@for package in $(or $(PACKAGE),$$($(RUN)python -m infra.images list)); do \
+		$(RUN)python -m infra.images build "$$package" "$$($(RUN)python -m infra.images tag "$$package")"; done
+
+.PHONY: images
+images: build ## build every image; what is built already is found by its tag
+
+.PHONY: tag
+tag: $(VENV) ## the images' references; a tag is the hash of its inputs: make tag PACKAGE=postgres
+	@for package in $(or $(PACKAGE),$$($(RUN)python -m infra.images list)); do \
+		$(RUN)python -m infra.images tag "$$package"; done
 
 .PHONY: dev
 dev: $(VENV) ## the control plane on this machine for development: http://localhost:8080, no root

@@ -12,6 +12,7 @@ from cyclopts import App
 
 from infra.images.builder import Builder
 from infra.images.catalogue import BASE, IMAGES
+from infra.images.recipe import tag
 
 app = App(name="infra.images", help="Build the fleet's images.")
 
@@ -35,6 +36,12 @@ def build(name: str, reference: str, *, mirror: str | None = None, base_digest: 
         return 1
     print(json.dumps(asdict(built)))
     return 0
+
+
+@app.command(name="tag")
+def show_tag(name: str, *, registry: str = "headframe.local") -> None:
+    """Print an image's full reference: its tag is the hash of its inputs."""
+    print(f"{registry}/{name}:{tag(IMAGES[name], BASE, Path(__file__).parents[2])}")
 
 
 @app.command(name="list")
