@@ -73,10 +73,10 @@ class SmallEngine:
 
     async def __aenter__(self) -> Self:
         self.log = LogService()
-        self._server = grpc.aio.server()
-        engine_pb2_grpc.add_EngineServicer_to_server(self.log, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        await self._server.start()
+        self.log_server = grpc.aio.server()
+        engine_pb2_grpc.add_EngineServicer_to_server(self.log, self.log_server)
+        self.address = f"127.0.0.1:{self.log_server.add_insecure_port('127.0.0.1:0')}"
+        await self.log_server.start()
         await self.start_provider()
         return self
 
@@ -84,7 +84,7 @@ class SmallEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop_provider()
-        await self._server.stop(None)
+        await self.log_server.stop(None)
 
     async def start_provider(self) -> None:
         """Start the provider as the engine does, through its launcher."""
