@@ -117,18 +117,6 @@ class RecordInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncChute:
-    """Bring our row of a chute in line with the validator's definition."""
-
-    chute_id: str
-    version: str
-
-    @property
-    def key(self) -> str:
-        return f"sync:{self.chute_id}"
-
-
-@dataclass(frozen=True, slots=True)
 class DrainServer:
     """An operator took a server out: end what runs there, then forget it."""
 
@@ -165,6 +153,4 @@ class NoOp:
         return f"noop:{self.reason}"
 
 
-Intent = (
-    Launch | Terminate | Swap | RemoveOrphan | ForgetInstance | RecordInstance | SyncChute | DrainServer | WarmUp | NoOp
-)
+Intent = Launch | Terminate | Swap | RemoveOrphan | ForgetInstance | RecordInstance | DrainServer | WarmUp | NoOp

@@ -16,7 +16,6 @@ from app.gepetto.decision.intents import (
     RecordInstance,
     RemoveOrphan,
     Swap,
-    SyncChute,
     Terminate,
     WarmUp,
 )
@@ -32,7 +31,6 @@ _INTENTS: Final = {
         RemoveOrphan,
         ForgetInstance,
         RecordInstance,
-        SyncChute,
         DrainServer,
         WarmUp,
         NoOp,
