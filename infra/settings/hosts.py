@@ -16,6 +16,7 @@ from infra.spec import (
     HostDeclaration,
     HostRole,
     HostState,
+    JudgedBy,
     K3sSpec,
     KernelSpec,
     LeaseSpec,
@@ -95,6 +96,11 @@ def _declaration(
         storage=node.storage,
         firewall=_firewall(settings, role) if machines.firewall else None,
         k3s=_k3s(settings, node, role),
+        judged_by=JudgedBy(
+            operating_systems=settings.allowances.operating_systems,
+            small_control_host=settings.allowances.small_control_host,
+            simulated_gpus=isinstance(node, BareGpuNode) and node.simulated_gpus,
+        ),
         lease=_lease(settings.control),
     )
 

@@ -24,7 +24,7 @@ from infra.spec.events import (
 )
 from infra.spec.facts import GpuFacts, HostFacts
 from infra.spec.gpu import AptRepository, NvidiaSpec
-from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, OnDelete
+from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, JudgedBy, OnDelete
 from infra.spec.k3s import BinarySource, ImageArchive, K3sSpec, Registry, RegistryCredential
 from infra.spec.lease import LeaseSpec
 from infra.spec.network import FirewallSpec, KernelSpec
@@ -57,6 +57,7 @@ __all__ = [
     "HostSpec",
     "HostState",
     "ImageArchive",
+    "JudgedBy",
     "K3sSpec",
     "KernelSpec",
     "LeaseSpec",

@@ -44,6 +44,14 @@ class OnDelete(StrEnum):
     WIPE = "wipe"  # stop, and remove Kubernetes with its data
 
 
+class JudgedBy(Model):
+    """What rules over observed machines need to know of the stack. A declaration without it is not judged by them."""
+
+    operating_systems: tuple[str, ...] = ()
+    small_control_host: bool = False
+    simulated_gpus: bool = False
+
+
 class HostDeclaration(Model):
     """The plain part of a host: known when the program runs, never secret."""
 
@@ -69,6 +77,7 @@ class HostDeclaration(Model):
     firewall: FirewallSpec | None = None
     nvidia: NvidiaSpec | None = None
     k3s: K3sSpec | None = None
+    judged_by: JudgedBy | None = None
     #: Needed where more than one machine may be disrupted by the same run.
     lease: LeaseSpec | None = None
 
