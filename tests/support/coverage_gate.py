@@ -22,7 +22,7 @@ def percent_of(room: str) -> float | None:
     data = Coverage()
     data.load()
     try:
-        return data.report(include=[f"{room}/*"], file=io.StringIO(), show_missing=False)
+        return data.report(include=[f"{room}/*"], file=io.StringIO(), show_missing=False, skip_covered=False)
     except NoDataError:
         return None
 
