@@ -1,4 +1,4 @@
-"""Print the coverage of every room and fail where one is below its aim. Reads the data that a test run left behind."""
+"""Print the coverage of every room beside its aim and fail below the floor. Reads the data that a test run left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 AIM_PERCENT: Final = 90.0
+#: Below this the run fails; between the two the table says so. To be raised to the aim when every room has reached it.
+FLOOR_PERCENT: Final = 80.0
 ROOMS: Final = ("agent", "app", "graval", "infra", "lab", "policies", "tracker")
 #: Rooms whose aim is not demanded, with the reason.
 INFORMATIVE: Final = {"lab": "runs mostly as root in processes of its own"}
@@ -27,18 +29,24 @@ def percent_of(room: str) -> float | None:
         return None
 
 
+def _cells(percent: float | None) -> tuple[str, str]:
+    if percent is None:
+        return "-", "no code ran"
+    return f"{percent:.1f} %", "reached" if percent >= AIM_PERCENT else "below"
+
+
 def main() -> int:
-    table = Table("room", "coverage", "aim", title="Coverage")
+    table = Table("room", "coverage", f"aim {AIM_PERCENT:.0f} %", "note", title="Coverage")
     failed = []
     for room in ROOMS:
         percent = percent_of(room)
         note = INFORMATIVE.get(room)
-        table.add_row(room, "-" if percent is None else f"{percent:.1f} %", note or f"{AIM_PERCENT:.0f} %")
-        if percent is not None and percent < AIM_PERCENT and note is None:
+        table.add_row(room, *_cells(percent), note or "")
+        if percent is not None and percent < FLOOR_PERCENT and note is None:
             failed.append(f"{room}: {percent:.1f} %")
     Console().print(table)
     if failed:
-        print(f"below {AIM_PERCENT:.0f} %: {', '.join(failed)}; see .venv/bin/coverage report", file=sys.stderr)
+        print(f"below {FLOOR_PERCENT:.0f} %: {', '.join(failed)}; see .venv/bin/coverage report", file=sys.stderr)
     return 1 if failed else 0
 
 
