@@ -1,6 +1,6 @@
 """The two requests that come by the hundred, answered before the framework sees them: the list of servers and ping.
 
-Same checks, same answers, same code for both; everything else passes on. What it saves is in docs/adr/0062.
+Same checks, same answers, same code for both; everything else passes on. What it saves is in docs/adr/0060.
 """
 
 from __future__ import annotations

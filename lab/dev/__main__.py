@@ -77,7 +77,8 @@ async def _serve(folder: Path, database_url: str, redis_url: str, numbers: tuple
         await steady_demand(validator)
         await prepare_database("seed", database_url, hotkey)
         environment = _environment(miner, validator, database_url, redis_url) | {
-            "MONITOR_API": f"http://127.0.0.1:{monitor_port}"
+            "MONITOR_API": f"http://127.0.0.1:{monitor_port}",
+            "PORT": str(monitor_port),
         }
         command = [
             sys.executable,
@@ -92,7 +93,7 @@ async def _serve(folder: Path, database_url: str, redis_url: str, numbers: tuple
         ]
         commands = [command]
         if importlib.util.find_spec("app.observe.__main__") is not None:
-            commands.append([sys.executable, "-m", "app.observe", "--port", str(monitor_port)])
+            commands.append([sys.executable, "-m", "app.observe"])
         with _processes(commands, environment) as running:
             _greet(port, monitor_port if len(commands) > 1 else None, miner, validator)
             while not stop.is_set() and all(process.poll() is None for process in running):
