@@ -65,9 +65,10 @@ toolchain: $(VENV) ## download or build the lab's programs: pulumi, helm, Kubern
 .PHONY: test
 test: prerequisites toolchain ## every test: unit, service, host and e2e tiers, with coverage
 	@rm -f .coverage .coverage.*
-	@$(RUN)pytest -q -n 2 --dist loadfile --cov tests/unit
-	@$(RUN)pytest -q --cov --cov-append --durations=15 $(wildcard tests/service tests/host tests/e2e)
-	@$(RUN)coverage combine --quiet 2>/dev/null || true
+	@echo "== unit"; $(RUN)pytest -q -n 2 --dist loadfile --cov --cov-report= tests/unit
+	@echo "== service"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/service
+	@echo "== host"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/host
+	@echo "== end to end"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/e2e
 	@$(RUN)python -m tests.support.coverage_gate
 
 .PHONY: test-local
