@@ -65,9 +65,22 @@ def _downloaded() -> Path:
     return folder / "bin" / "go"
 
 
+def _proxy() -> str:
+    """The module proxy that this machine is set up for: what an older Go here uses, else the environment's."""
+    found = shutil.which("go")
+    asked = subprocess.run([found, "env", "GOPROXY"], capture_output=True, text=True, check=False) if found else None
+    configured = asked.stdout.strip() if asked and asked.returncode == 0 else os.environ.get("GOPROXY", "")
+    proxy = next((one for one in re.split("[,|]", configured) if one.startswith("http")), None)
+    if proxy is None:
+        raise RuntimeError(
+            f"no Go {'.'.join(map(str, WANTED))} or newer on PATH, and no module proxy is set up to fetch one from: "
+            "install Go, or set GOPROXY"
+        )
+    return proxy.rstrip("/")
+
+
 def _fetch(version: str, wanted: str, folder: Path) -> None:
-    proxy = next((p for p in re.split("[,|]", os.environ.get("GOPROXY", "")) if p.startswith("http")), None)
-    url = f"{(proxy or 'https://proxy.golang.org').rstrip('/')}/golang.org/toolchain/@v/{version}.zip"
+    url = f"{_proxy()}/golang.org/toolchain/@v/{version}.zip"
     folder.parent.mkdir(parents=True, exist_ok=True)
     line = Line(f"downloading the Go toolchain {_PINNED}")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
