@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pytest
 from google.protobuf import json_format
-from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.stack import wait_for_rpcs
 
 from infra.resources.host import TYPE, Host, HostArgs, ImageArchiveInput, RegistryLogin
 from infra.spec import BinarySource, HostDeclaration, HostRole, HostSpec, K3sSpec
+from tests.support.program import declare
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVYQU1QTEUtT05MWS1OT1QtQS1SRUFMLUtFWS0h"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -25,37 +23,16 @@ DECLARED = HostDeclaration(
     role=HostRole.GPU,
     k3s=K3sSpec(version="v1.33.1+k3s1", source=BinarySource(url="file:///opt/k3s")),
 )
-ARGS = HostArgs(
-    declared=DECLARED,
-    private_key="marker-key",
-    registry_logins=[RegistryLogin(registry="docker.io", username="u", password="marker-password")],
-    images=[ImageArchiveInput(reference="localhost/a:1", path=pulumi.Output.from_input("/tmp/a.tar"))],
-)
 
 
-class Answers(mocks.Mocks):
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        return args.name, {**args.inputs, "kubeconfig": "marker-kubeconfig", "drift": [], "reachable": True}
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return {}, None
-
-
-class Monitor(mocks.MockMonitor):
-    """Keeps the registrations as they came, secret markers included."""
-
-    def __init__(self) -> None:
-        super().__init__(Answers())
-        self.requests: dict[str, resource_pb2.RegisterResourceRequest] = {}
-        self.loops: list[asyncio.AbstractEventLoop] = []
-
-    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 the wire's name
-        """Called in a worker thread, for which the SDK opens an event loop that it never closes."""
-        self.requests[request.name] = request
-        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
-        if request.type == TYPE:
-            self.loops.append(asyncio.get_event_loop())
-        return answer
+def arguments() -> HostArgs:
+    """Made in the loop that will run them: an Output belongs to one, and another would wait for it for ever."""
+    return HostArgs(
+        declared=DECLARED,
+        private_key="marker-key",
+        registry_logins=[RegistryLogin(registry="docker.io", username="u", password="marker-password")],
+        images=[ImageArchiveInput(reference="localhost/a:1", path=pulumi.Output.from_input("/tmp/a.tar"))],
+    )
 
 
 def plain(value: Any) -> Any:
@@ -73,15 +50,13 @@ def without_secrets(value: Any) -> Any:
 
 
 @pytest.fixture
-async def request_of_host() -> AsyncIterator[resource_pb2.RegisterResourceRequest]:
+def request_of_host() -> resource_pb2.RegisterResourceRequest:
     """What the engine receives for one host."""
-    monitor = Monitor()
-    mocks.set_mocks(Answers(), preview=False, monitor=monitor)
-    Host("gpu-0", ARGS)
-    await wait_for_rpcs()
-    yield monitor.requests["gpu-0"]
-    for loop in monitor.loops:
-        loop.close()
+
+    def declaration() -> None:
+        Host("gpu-0", arguments())
+
+    return declare(declaration).one(TYPE, "gpu-0").request
 
 
 def properties(request: resource_pb2.RegisterResourceRequest) -> Mapping[str, Any]:
