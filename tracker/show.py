@@ -11,7 +11,9 @@ from tracker.classify import Comparison
 from tracker.cost import SubnetCost, format_tao, to_usd
 from tracker.ranking import Ranking, SubnetTotals
 from tracker.risk import Risk
+from tracker.standing import Holders
 from tracker.tenure import days
+from tracker.value import Value
 
 
 def ranking_table(ranking: Ranking, top: int = 0) -> Table:
@@ -148,6 +150,29 @@ def cost_table(costs: tuple[SubnetCost, ...], tao_price_usd: str | None = None) 
         if tao_price_usd is not None:
             cells.append("-" if cost.burn_rao is None else f"{to_usd(cost.burn_rao, tao_price_usd):.4f}")
         table.add_row(*cells)
+    return table
+
+
+def value_table(rows: list[Value]) -> Table:
+    """Price beside competition; dead subnets last and marked."""
+    table = Table(title="Price against competition", caption="Arrivals are lower bounds, days bought upper bounds.")
+    for name in ("subnet", "name", "price (TAO)", "changes a day", "arrivals a day", "days bought", ""):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for row in rows:
+        rates = (row.changes_per_day, row.registrations_per_day, row.days_bought)
+        cells = ["-" if rate is None else f"{rate:.1f}" for rate in rates]
+        mark = "dead" if row.is_dead else ""
+        table.add_row(str(row.netuid), escape(row.name), format_tao(row.burn_rao), *cells, mark)
+    return table
+
+
+def holders_table(holders: Holders) -> Table:
+    """Who holds a subnet, by seats and by emission."""
+    table = Table(title=f"Holders of subnet {holders.netuid} at block {holders.block:,}")
+    for name in ("by", "coldkeys", "largest share", "HHI", "Gini"):
+        table.add_column(name, justify="right")
+    for label, one in (("seats", holders.by_seats), ("emission", holders.by_emission)):
+        table.add_row(label, str(one.holders), f"{one.largest_share:.1%}", f"{one.hhi:.3f}", f"{one.gini:.2f}")
     return table
 
 

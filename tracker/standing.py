@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tracker.chain.reader import Block, ChainReader
+from tracker.concentration import Concentration, by_holder, concentration
 from tracker.errors import UnknownSubnetError
 from tracker.risk import Neuron, Standing, SubnetStanding
 from tracker.scan import gathered
@@ -46,6 +47,29 @@ async def read_standing(reader: ChainReader, netuid: int, at: Block) -> Standing
         burn_rao=int(str(burn or 0)),
         neurons=neurons,
     )
+
+
+@dataclass(frozen=True)
+class Holders:
+    """How concentrated a subnet is by coldkey at one block."""
+
+    netuid: int
+    block: int
+    by_seats: Concentration
+    by_emission: Concentration
+
+
+async def read_holders(reader: ChainReader, netuid: int, at: Block) -> Holders:
+    """Who holds the seats and the emission of one subnet.
+
+    Raises:
+        UnknownSubnetError: there is no such subnet at that block.
+    """
+    standing = await read_standing(reader, netuid, at)
+    owners = await reader.coldkeys([neuron.hotkey for neuron in standing.neurons], at) if standing.neurons else []
+    seats = by_holder(owners, [1.0] * len(owners))
+    emission = by_holder(owners, [float(neuron.emission_rao) for neuron in standing.neurons])
+    return Holders(netuid, at.number, concentration(seats.values()), concentration(emission.values()))
 
 
 @dataclass(frozen=True)

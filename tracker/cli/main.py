@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +21,11 @@ from tracker.errors import ExitCode, StorageError, TrackerError
 from tracker.model import Snapshot
 from tracker.ranking import Ranking, SortBy
 from tracker.scan import ScanOptions, take_snapshot
+from tracker.standing import read_holders
 from tracker.store.database import open_engine
 from tracker.store.query import Range, rank
 from tracker.store.store import Store
+from tracker.value import values
 from tracker.walkback import Walk, walk_back
 
 app = App(
@@ -178,6 +180,43 @@ async def cost(
     for number in found.missing:
         err().print(f"no such subnet: {number}", style="yellow")
     return ExitCode.FAILED if found.missing else ExitCode.OK
+
+
+@app.command
+async def value(*, common: Common = DEFAULTS, top: int = 0) -> int:
+    """Price of a seat against how contested it is; dead subnets are marked and come last.
+
+    Args:
+        top: rows to show; 0 shows all.
+    """
+    settings = common.settings
+    async with connect(common.endpoint) as reader:
+        found = await costs.read_costs(reader)
+    async with open_store(settings) as (engine, store):
+        network = await network_of(store, settings, common.network)
+        ranking = await rank(engine, Range(network), SortBy.CHANGES, include_root=True)
+    rows = values(found.costs, ranking.rows)
+    if common.json:
+        print_json([asdict(row) for row in rows])
+    else:
+        out().print(show.value_table(rows[:top] if top else rows))
+    return ExitCode.OK
+
+
+@app.command
+async def holders(netuid: int, *, common: Common = DEFAULTS) -> int:
+    """How concentrated a subnet is by coldkey, by seats and by emission.
+
+    Args:
+        netuid: the subnet.
+    """
+    async with connect(common.endpoint) as reader:
+        found = await read_holders(reader, netuid, await reader.finalized())
+    if common.json:
+        print_json(asdict(found))
+    else:
+        out().print(show.holders_table(found))
+    return ExitCode.OK
 
 
 @app.command(name="list")

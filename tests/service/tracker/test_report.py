@@ -127,6 +127,31 @@ async def test_analyze_counts_exactly_when_asked(folder: Path, capsys: pytest.Ca
     assert rows[1]["registrations_exact"] == sum(row["netuid"] == 1 for row in truth)
 
 
+async def test_prices_stand_beside_competition_and_dead_subnets_are_marked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(chain()) as where:
+        options = ["--dir", str(folder), "--network", where.url]
+        assert await asyncio.to_thread(run, ["value", *options, "--json"]) == ExitCode.OK
+        rows = {row["netuid"]: row for row in json.loads(capsys.readouterr().out)}
+        assert await asyncio.to_thread(run, ["value", *options]) == ExitCode.OK
+    assert rows[5]["is_dead"]
+    assert not rows[1]["is_dead"]
+    assert rows[1]["registrations_per_day"] > 100
+    assert "dead" in capsys.readouterr().out
+
+
+async def test_holders_are_counted_by_coldkey(capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(chain()) as where:
+        assert await asyncio.to_thread(run, ["holders", "3", "--network", where.url, "--json"]) == ExitCode.OK
+        found = json.loads(capsys.readouterr().out)
+        assert await asyncio.to_thread(run, ["holders", "3", "--network", where.url]) == ExitCode.OK
+        coldkeys = where.node.chain.state(found["block"])[3].coldkeys
+    assert found["by_seats"]["holders"] == len(set(coldkeys))
+    assert found["by_seats"]["largest_share"] == pytest.approx(3 / 256)
+    assert "Holders of subnet 3" in capsys.readouterr().out
+
+
 def test_two_networks_are_not_mixed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = chain()
     taken = snapshot_of(source, 5_008_000)
