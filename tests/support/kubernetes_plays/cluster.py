@@ -108,7 +108,11 @@ class Cluster:
 
     def release(self, path: str) -> None:
         """Act the garbage collector, which learns of new kinds only after half a minute."""
-        self.wait(path, lambda live: "deletionTimestamp" in live["metadata"])
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (live := self.get(path)) is not None and "deletionTimestamp" not in live["metadata"]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} was not deleted in {_WAIT_SECONDS:g} s")
+            time.sleep(_PAUSE_SECONDS)
         try:
             self.merge(path, {"metadata": {"finalizers": None}})
         except urllib.error.HTTPError as error:
