@@ -78,15 +78,19 @@ async def test_x3_no_reader_misses_an_object_while_a_cluster_registers_again_and
             reads += 1
 
     reader = asyncio.create_task(read())
-    for version in range(2, 12):
-        body = snapshot([pod(f"p{n}", version) for n in range(300)], [job("j", version)])
-        answer = await (agent.register(body) if version % 2 else agent.replace(body))
-        assert answer.status_code == 200
-        if version % 5 == 0:
-            await agent.unregister()
+    version = 1
+    # As many rounds as fifty reads need: a slow machine registers more often instead of proving less.
+    async with asyncio.timeout(60):
+        while version < 12 or reads < 50:
+            version += 1
+            body = snapshot([pod(f"p{n}", version) for n in range(300)], [job("j", version)])
+            answer = await (agent.register(body) if version % 2 else agent.replace(body))
+            assert answer.status_code == 200
+            if version % 5 == 0:
+                await agent.unregister()
     stop.set()
     await reader
-    assert reads > 50
+    assert reads >= 50
 
 
 async def test_x3_a_new_cluster_appears_whole(agent: AgentClient, redis: Redis) -> None:
