@@ -18,11 +18,9 @@ from app.api.errors import UnauthorisedError
 from app.api.openapi import described
 from app.api.routing import RawRoute, services_of
 from app.api.services import Services
+from app.protocol.registry_proxy import AUTH_PATH, METHOD_HEADER, TOKEN_HEADER, URI_HEADER
 from app.protocol.signing import Purpose, nonce_v1
 
-TOKEN_HEADER: Final = "X-Headframe-Node-Token"  # noqa: S105 - a header's name
-METHOD_HEADER: Final = "X-Original-Method"
-URI_HEADER: Final = "X-Original-URI"
 NODES_SQL: Final = """SELECT s.ip_address, p.registry_token_sha256 FROM node_profiles p
     JOIN servers s USING (server_id) WHERE p.registry_token_sha256 IS NOT NULL AND s.ip_address IS NOT NULL"""
 #: How long a new or changed token may take to count.
@@ -50,7 +48,7 @@ class TokenCache:
         return self.digests.get(address, set())
 
 
-@router.get("/registry/auth", responses=described(None), summary="Headers for one pull, for a known node")
+@router.get(AUTH_PATH, responses=described(None), summary="Headers for one pull, for a known node")
 async def authorise_pull(request: Request) -> Response:
     services = services_of(request)
     headers = request.headers

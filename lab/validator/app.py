@@ -13,6 +13,7 @@ from aiohttp import web
 from lab.validator import launches, lists, machines, registry
 from lab.validator.faults import Fault, FaultKind, Faults
 from lab.validator.feed import FeedServer
+from lab.validator.library import Library
 from lab.validator.scenarios import SCENARIOS
 from lab.validator.state import State
 from lab.validator.web import FAULTS, STATE, frame, read_json, reply
@@ -33,6 +34,8 @@ class SimulatedValidator:
         self.app[FAULTS] = self.faults
         self.app[machines.FEED] = self.feed
         self.app[machines.PROVER] = prover
+        self.library = Library()
+        self.app[registry.LIBRARY] = self.library
         self.feed.server.attach(self.app)
         for module in (lists, launches, machines, registry):
             self.app.add_routes(module.routes())

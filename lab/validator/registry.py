@@ -1,18 +1,16 @@
-"""The registry front (spec: protocol 15.3): signed reads of manifests and blobs, else 401. Images are made up."""
+"""The registry front (spec: protocol 15.3): signed reads of manifests and blobs, else 401. Its images are SIMULATED."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
-import orjson
 from aiohttp import web
 
 from app.protocol.signing import Purpose
+from lab.validator.library import MANIFEST_TYPE, Blob, Library
 from lab.validator.web import reply, signed
 
-MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
-EMPTY_CONFIG: Final = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+LIBRARY: Final = web.AppKey("library", Library)
 
 
 def routes() -> list[web.RouteDef]:
@@ -25,10 +23,6 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-def _digest(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
 async def _authorise(_: web.Request) -> web.Response:
     return reply({"authenticated": True})
 
@@ -38,21 +32,27 @@ async def _version(_: web.Request) -> web.Response:
 
 
 async def _manifest(request: web.Request) -> web.Response:
-    manifest = orjson.dumps(
-        {
-            "schemaVersion": 2, "mediaType": MANIFEST_TYPE, "layers": [],
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": _digest(EMPTY_CONFIG), "size": len(EMPTY_CONFIG),
-            },
-            "annotations": {"headframe/simulated": "true", "name": request.match_info["name"]},
-        }
-    )  # fmt: skip
-    headers = {"Docker-Content-Digest": _digest(manifest)}
-    return web.Response(body=manifest, content_type=MANIFEST_TYPE, headers=headers)
+    found = request.app[LIBRARY].find(request.match_info["name"], request.match_info["reference"])
+    if found is None:
+        return reply({"errors": [{"code": "MANIFEST_UNKNOWN"}]}, 404)
+    headers = {"Docker-Content-Digest": found.digest}
+    return web.Response(body=found.manifest, content_type=MANIFEST_TYPE, headers=headers)
 
 
-async def _blob(request: web.Request) -> web.Response:
-    if request.match_info["digest"] != _digest(EMPTY_CONFIG):
+async def _blob(request: web.Request) -> web.StreamResponse:
+    digest = request.match_info["digest"]
+    blob = request.app[LIBRARY].blob(digest)
+    if blob is None:
         return reply({"errors": [{"code": "BLOB_UNKNOWN"}]}, 404)
-    return web.Response(body=EMPTY_CONFIG, content_type="application/octet-stream")
+    return await _send(request, digest, blob)
+
+
+async def _send(request: web.Request, digest: str, blob: Blob) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Docker-Content-Digest": digest, "Content-Type": "application/octet-stream"})
+    response.content_length = blob.size
+    await response.prepare(request)
+    if request.method != "HEAD":
+        async for chunk in blob.chunks():
+            await response.write(chunk)
+    await response.write_eof()
+    return response

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.protocol import labels
 from app.protocol.ports import ChutePort, NodePort
+from app.protocol.registry_proxy import proxied_image
 from app.protocol.wire import driver_gpu_id, version_tuple
 
 JsonObject = dict[str, object]
@@ -199,7 +200,7 @@ def image_reference(plan: DeploymentPlan, settings: PodSettings) -> str:
     minimum = settings.mtls_registry_min_version
     if minimum and plan.vm_version is not None and plan.vm_version >= version_tuple(minimum):
         return f"{DIRECT_REGISTRY}/{plan.image}"
-    return f"{plan.validator.lower()}.localregistry.chutes.ai:{settings.registry_proxy_port}/{plan.image}"
+    return proxied_image(plan.validator, plan.image, settings.registry_proxy_port)
 
 
 def command(plan: DeploymentPlan, settings: PodSettings) -> list[str]:
