@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from graval.backends.base import ProtocolOrderError
 from graval.chase import STATES_IN_LEAF, initial_state, lane_offsets, leaves_in_group, next_state, state_bytes
 from graval.dense import dense_operands, product_leaf, random_vector
 from graval.labels import label_rows
@@ -31,10 +32,6 @@ from graval.messages import (
 from graval.primitives import Int8Array, Int32Array, UInt64Array
 from graval.session import ParameterRefusedError, Session, WorkLimits
 from graval.sweep import RoundInput, fingerprint_bytes, fingerprint_rows, round_input, tile_leaf
-
-
-class ProtocolOrderError(RuntimeError):
-    """A question came before the commitment that it is about."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,10 @@ class ReferenceProver:
     def fill(self) -> None:
         """Make the label matrix; later phases do it themselves if it was not asked for."""
         self._rows = label_rows(self.seed, range(self.session.parameters.rows), self.session.parameters)
+
+    def close(self) -> None:
+        """Forget the matrix and all logs."""
+        self._rows = self._sweep = self._chase = self._dense = None
 
     @property
     def rows(self) -> Int8Array:

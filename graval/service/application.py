@@ -22,13 +22,13 @@ from starlette.routing import Route
 from app.protocol.signing import Purpose, body_digest
 from app.protocol.signing import Request as SignedRequest
 from app.protocol.verification import REFUSAL_DETAIL, LocalReplayMemory, ManagementVerifier, Refusal
+from graval.backends.base import Backend, BackendUnavailableError, ProtocolOrderError
 from graval.containers import ContainerRefusedError
 from graval.lock import LockRefusedError
 from graval.messages import Message
-from graval.reference import ProtocolOrderError
 from graval.service.phases import PHASE, DevicesAnswer, Phase
 from graval.service.proving import ProvingSessions
-from graval.session import DeviceDescription, ParameterRefusedError, WorkLimits
+from graval.session import ParameterRefusedError, WorkLimits
 
 BODY_BYTES: Final = 256 << 10
 FILE_RANGE_BYTES: Final = 64 << 20
@@ -64,7 +64,7 @@ class ServiceSettings:
 
     miner: str
     whitelist: frozenset[str]
-    devices: tuple[DeviceDescription, ...]
+    backend: Backend
     challenge_folder: Path
     now: Callable[[], float]
     fresh_id: Callable[[], str]
@@ -84,8 +84,8 @@ class BootstrapRoutes:
         replays = LocalReplayMemory()
         self._validators = ManagementVerifier(settings.miner, replays, settings.whitelist)
         self._miner = ManagementVerifier(settings.miner, replays)
-        self._sessions = ProvingSessions(settings.devices, settings.miner, settings.limits)
-        self._work = asyncio.Lock()
+        self._sessions = ProvingSessions(settings.backend, settings.miner, settings.limits, settings.now)
+        self._work = {uuid: asyncio.Lock() for uuid in self._sessions.devices}
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -104,7 +104,7 @@ class BootstrapRoutes:
     async def devices(self, request: Request) -> Response:
         """Descriptions of the devices, for the miner's own programs."""
         self._admit(self._miner, request, Purpose.GRAVAL.value, "")
-        return _json(DevicesAnswer(devices=self._settings.devices))
+        return _json(DevicesAnswer(devices=tuple(self._sessions.devices.values())))
 
     async def info(self, request: Request) -> Response:
         """The closed device challenge: refused in plain words."""
@@ -122,22 +122,27 @@ class BootstrapRoutes:
         return PlainTextResponse(digest)
 
     async def prove(self, request: Request) -> Response:
-        """One phase of the open protocol; one piece of work at a time."""
+        """One phase of the open protocol. Each device works on one at a time; all devices may start together."""
         signer, body = await self._receive(request)
         phase = _parse_phase(body)
-        if self._work.locked():
-            raise HTTPException(429, "a proof is being worked on; try again when it is done")
-        return _json(await asyncio.shield(asyncio.create_task(self._answer(signer, phase))))
+        lock = self._work.get(phase.device_uuid)
+        if lock is None:
+            raise HTTPException(409, f"this node has no device {phase.device_uuid!r}; GET /devices lists them")
+        if lock.locked():
+            raise HTTPException(429, "the device is working on a proof; try again when it is done")
+        return _json(await asyncio.shield(asyncio.create_task(self._answer(signer, phase, lock))))
 
-    async def _answer(self, signer: str, phase: Phase) -> Message:
+    async def _answer(self, signer: str, phase: Phase, lock: asyncio.Lock) -> Message:
         """Holds the lock until the work has ended, even when the caller has gone."""
-        async with self._work:
+        async with lock:
             try:
                 return await asyncio.to_thread(self._sessions.answer, signer, phase, self._settings.fresh_id())
             except ProtocolOrderError as error:
                 raise HTTPException(409, str(error)) from None
             except (ParameterRefusedError, LockRefusedError, ContainerRefusedError) as error:
                 raise HTTPException(422, str(error)) from None
+            except BackendUnavailableError as error:
+                raise HTTPException(503, str(error)) from None
 
     async def _receive(self, request: Request) -> tuple[str, bytes]:
         if isinstance(self._validators.precheck(request.headers, self._settings.now()), Refusal):

@@ -4,7 +4,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from graval.messages import Digest, LockHeader, Message, SweepRequest, TileChoice, TileOpening
+from graval.messages import (
+    ChaseChoice,
+    ChaseOpening,
+    ChaseRequest,
+    DenseRequest,
+    Digest,
+    LockHeader,
+    Message,
+    SweepRequest,
+    TileChoice,
+    TileOpening,
+)
 from graval.session import DeviceDescription, WorkParameters
 
 PROTOCOL: Final = "ogv1"
@@ -30,6 +41,13 @@ class Begin(_Phase):
     parameters: WorkParameters
 
 
+class Fill(_Phase):
+    """Make the label matrix. Its answer carries no proof: only the verifier's clock is of use."""
+
+    phase: Literal["fill"] = "fill"
+    session_id: str
+
+
 class Sweep(_Phase):
     """Commit mode: run a sweep phase."""
 
@@ -46,6 +64,38 @@ class OpenTiles(_Phase):
     choices: tuple[TileChoice, ...]
 
 
+class Chase(_Phase):
+    """Random-access probes: run all steps."""
+
+    phase: Literal["chase"] = "chase"
+    session_id: str
+    request: ChaseRequest
+
+
+class OpenSteps(_Phase):
+    """Random-access probes: open steps of the log."""
+
+    phase: Literal["open_steps"] = "open_steps"
+    session_id: str
+    choices: tuple[ChaseChoice, ...]
+
+
+class Dense(_Phase):
+    """Dense product: commit to all of its rows."""
+
+    phase: Literal["dense"] = "dense"
+    session_id: str
+    inner: int
+
+
+class OpenDense(_Phase):
+    """Dense product: the verifier's nonce, which came after the commitment, and the rows to open."""
+
+    phase: Literal["open_dense"] = "open_dense"
+    session_id: str
+    request: DenseRequest
+
+
 class OpenMessage(_Phase):
     """Open a container: with the work of a lock header, or without one with the last root of the sweep."""
 
@@ -56,7 +106,10 @@ class OpenMessage(_Phase):
     lock: LockHeader | None = None
 
 
-Phase = Annotated[Hello | Begin | Sweep | OpenTiles | OpenMessage, Field(discriminator="phase")]
+Phase = Annotated[
+    Hello | Begin | Fill | Sweep | OpenTiles | Chase | OpenSteps | Dense | OpenDense | OpenMessage,
+    Field(discriminator="phase"),
+]
 PHASE: Final[TypeAdapter[Phase]] = TypeAdapter(Phase)
 
 
@@ -77,6 +130,24 @@ class TilesAnswer(Message):
     """Paths of the tiles asked for."""
 
     openings: tuple[TileOpening, ...]
+
+
+class ChaseAnswer(Message):
+    """Root over the logs of all groups."""
+
+    root: Digest
+
+
+class StepsAnswer(Message):
+    """Leaves around the steps asked for."""
+
+    openings: tuple[ChaseOpening, ...]
+
+
+class DenseCommitment(Message):
+    """Root over the rows of the product; `OpenDense` is answered with `DenseAnswer`."""
+
+    root: Digest
 
 
 class MessageAnswer(Message):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app.protocol.signing import Purpose, Signer
+from graval.backends.simulated import SimulatedBackend
 from graval.messages import SweepRequest
 from graval.service.application import BODY_BYTES, ServiceSettings, create_application
 from graval.service.client import OpenSession, ProofClient
@@ -46,7 +47,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     settings = ServiceSettings(
         miner=MINER.ss58,
         whitelist=frozenset({VALIDATOR.ss58}),
-        devices=DEVICES,
+        backend=SimulatedBackend(DEVICES),
         challenge_folder=folder,
         now=time.time,
         fresh_id=lambda: random.randbytes(16).hex(),
@@ -164,4 +165,4 @@ async def test_the_filesystem_challenge_digests_exactly_the_range(
 def test_a_service_without_miner_or_whitelist_does_not_start(tmp_path: Path) -> None:
     for miner, whitelist in (("", frozenset({"v"})), ("m", frozenset[str]())):
         with pytest.raises(ValueError, match="whitelist"):
-            ServiceSettings(miner, whitelist, DEVICES, tmp_path, time.time, lambda: "")
+            ServiceSettings(miner, whitelist, SimulatedBackend(DEVICES), tmp_path, time.time, lambda: "")

@@ -6,13 +6,14 @@ from random import Random
 import numpy as np
 import pytest
 
+from graval.backends.base import ProtocolOrderError
 from graval.dense import dense_operands, random_vector
 from graval.lock import LockRefusedError, prepare_lock, row_tag
 from graval.matmul import multiply_int8, multiply_modular
 from graval.merkle import MerkleTree, leaf_digest, node_digest, path_is_valid
 from graval.messages import ChaseChoice, ChaseRequest, DenseRequest, LockHeader, SweepRequest, TileChoice
 from graval.primitives import Int8Array, UInt64Array
-from graval.reference import ProtocolOrderError, ReferenceProver
+from graval.reference import ReferenceProver
 from graval.session import ParameterRefusedError, Session, WorkLimits, WorkParameters, nonce_of_integer_seed
 from graval.sweep import RoundInput, fingerprint_bytes, fingerprint_product, round_input
 from graval.verifier import ProofRejectedError, verify_dense

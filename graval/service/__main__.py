@@ -1,0 +1,90 @@
+"""The bootstrap service as a program: `python -m graval.service`. Settings come from the environment or as options."""
+
+import json
+import secrets
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import cyclopts
+import uvicorn
+from pydantic import ValidationError
+
+from graval.backends.base import Backend, BackendUnavailableError
+from graval.backends.choice import open_backend
+from graval.backends.cuda import open_cuda
+from graval.backends.simulated import is_simulated
+from graval.service.application import ServiceSettings, create_application
+from graval.service.settings import BootstrapSettings
+from graval.session import WorkLimits
+
+CONFIGURATION_ERROR: Final = 78
+UNAVAILABLE: Final = 69
+
+cli = cyclopts.App(name="python -m graval.service", help="The GPU proof's bootstrap service of one node.")
+
+
+@cli.default
+def serve(
+    *,
+    port: Annotated[int | None, cyclopts.Parameter(help="GRAVAL_PORT, 8000")] = None,
+    validator_whitelist: Annotated[str | None, cyclopts.Parameter(help="VALIDATOR_WHITELIST, comma-separated")] = None,
+    hotkey: Annotated[str | None, cyclopts.Parameter(help="MINER_HOTKEY_SS58")] = None,
+) -> int:
+    """Serve until SIGTERM. Options go before the environment. Without a miner or a whitelist it does not start."""
+    given: dict[str, Any] = {"port": port, "whitelist": validator_whitelist, "miner": hotkey}
+    try:
+        settings = BootstrapSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        places = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        _say("settings are malformed; see --help for their names", problems=places)
+        return CONFIGURATION_ERROR
+    try:
+        backend = open_backend(settings.backend, settings.simulated_model, settings.device_ids, open_cuda)
+    except BackendUnavailableError as error:
+        _say(str(error))
+        return UNAVAILABLE
+    _run(settings, backend)
+    return 0
+
+
+def _run(settings: BootstrapSettings, backend: Backend) -> None:
+    devices = backend.devices()
+    simulated = all(map(is_simulated, devices))
+    limits = WorkLimits(fill_bytes=settings.simulated_fill_bytes) if simulated else WorkLimits()
+    _say(
+        "SIMULATED devices: their work runs on the CPU and proves no GPU" if simulated else "serving",
+        backend=backend.name,
+        devices=[device.name for device in devices],
+        validators=len(settings.whitelist),
+        port=settings.port,
+    )
+    application = create_application(
+        ServiceSettings(
+            miner=settings.miner,
+            whitelist=settings.whitelist,
+            backend=backend,
+            challenge_folder=settings.challenge_folder,
+            now=time.time,
+            fresh_id=lambda: secrets.token_hex(16),
+            limits=limits,
+        )
+    )
+    uvicorn.run(
+        application,
+        host="0.0.0.0",
+        port=settings.port,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _say(message: str, **more: object) -> None:
+    print(json.dumps({"service": "graval", "message": message} | more), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
