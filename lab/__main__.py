@@ -17,6 +17,7 @@ from lab.fleet.phases import Phases
 from lab.fleet.stack import STACK
 from lab.fleet.summary import show
 from lab.hosts.fleet import LabFleet
+from lab.hosts.left import left_of
 from lab.hosts.requirements import CannotBootHostsError, missing
 from lab.kubernetes.artifacts import kubernetes_source
 from lab.state import state_folder
@@ -63,9 +64,15 @@ def down() -> int:
     ended = end_engine_processes(state / "engine" / "home")
     if ended:
         print(f"  ended {ended} processes of an interrupted run")
-    LabFleet.load(STACK, state, progress=lambda line: print(f"  {line}")).wipe()
+    fleet = LabFleet.load(STACK, state, progress=lambda line: print(f"  {line}"))
+    fleet.wipe()
     LabEngine(prepare(), state).forget()
-    return 0
+    left = left_of(fleet.names)
+    for line in left:
+        print(f"  still there: {line}", file=sys.stderr)
+    if not left:
+        print("  looked: no process, mount, cgroup, interface or firewall rule of it is left")
+    return 1 if left else 0
 
 
 @app.command
