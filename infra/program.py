@@ -6,6 +6,7 @@ Read from the top: what is declared here is the whole stack. No configuration is
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import pulumi
 
 from app.protocol.labels import CHUTES_NAMESPACE
 from app.protocol.ports import ClusterPort, HostPort
+from infra.charts import ChartError, pinned_archive
 from infra.components.control_plane import ControlPlane, ControlPlaneArgs
 from infra.components.gpu_node import GpuNode, GpuNodeArgs
 from infra.components.gpu_runtime import Chart, local_chart
@@ -108,8 +110,14 @@ def _registry_logins(settings: FleetSettings, secrets: FleetSecrets) -> tuple[Re
 
 def _chart(settings: FleetSettings, where: Places) -> Chart:
     runtime = settings.gpu_runtime
-    if runtime.repository is not None and runtime.version is not None:
-        return Chart(chart=runtime.chart, version=runtime.version, repository=runtime.repository)
+    if runtime.repository is not None and runtime.version is not None and runtime.digest is not None:
+        try:
+            archive = pinned_archive(runtime.repository, runtime.chart, runtime.version, runtime.digest, where.cache)
+        except ChartError as error:
+            raise pulumi.RunError(str(error)) from None
+        where.charts.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copyfile(archive, where.charts / f"{runtime.chart}-{runtime.digest[:12]}.tgz")
+        return Chart(chart=os.path.relpath(copy, where.clone / "infra"), version=runtime.version)
     folder = where.clone / runtime.chart
     if not (folder / "Chart.yaml").exists():
         raise pulumi.RunError(

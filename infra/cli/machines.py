@@ -38,6 +38,17 @@ def specs_of(export: Mapping[str, Any]) -> tuple[HostSpec, ...]:
     return tuple(sorted(found, key=lambda spec: (spec.role is HostRole.CONTROL, spec.name)))
 
 
+def kubeconfigs_of(export: Mapping[str, Any]) -> dict[str, str]:
+    """Node name -> kubeconfig, of every machine in an exported state that has one. Pure."""
+    resources = (export.get("deployment") or {}).get("resources") or []
+    outputs = [resource.get("outputs") or {} for resource in resources if resource["type"] == _TYPE]
+    return {
+        str(_plain(each["name"])): str(_plain(each["kubeconfig"]))
+        for each in outputs
+        if each.get("name") and each.get("kubeconfig") and _plain(each["kubeconfig"])
+    }
+
+
 def chosen(machines: Sequence[HostSpec], names: Iterable[str], *, everything: bool) -> tuple[HostSpec, ...]:
     """The named machines in their order, or all.
 

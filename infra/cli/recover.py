@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from infra.cli import locks
 from infra.cli.engine import Engine
+from infra.cli.machines import kubeconfigs_of
 from infra.cli.pending import adopt_arguments, pending_operations, without_pending
+from infra.cli.releases import free_releases
 
 PROJECT = "headframe"
 
@@ -33,7 +35,7 @@ def recover(
         StillRunningError: a lock's engine runs, or is on another machine.
         infra.cli.engine.EngineError: `pulumi` refused.
     """
-    done = [*_free_lock(engine, project, is_engine), *_settle(engine)]
+    done = [*_free_lock(engine, project, is_engine), *_settle(engine), *free_releases(_kubeconfigs(engine))]
     return Recovery(tuple(done))
 
 
@@ -71,3 +73,8 @@ def _settle(engine: Engine) -> list[str]:
         f"looked for the half-made object: {item}" if item.urn in names else f"will be done anew: {item}"
         for item in pending
     ]
+
+
+def _kubeconfigs(engine: Engine) -> dict[str, str]:
+    """Of every machine in the state; the outputs of the stack are not there before its first whole update."""
+    return kubeconfigs_of(engine.json("stack", "export", "--show-secrets"))

@@ -16,6 +16,7 @@ import pulumi_kubernetes as kubernetes
 from infra.components.cluster import K3sCluster
 from infra.components.options import RELEASE, on_cluster
 from infra.resources.host import Host
+from infra.spec.releases import GPU_RUNTIME
 
 _VERSION: Final = re.compile(r"^version:\s*\"?([^\s\"+]+)[^\n]*$", re.MULTILINE)
 _RELEASE_SECONDS: Final = 1200
@@ -23,11 +24,10 @@ _RELEASE_SECONDS: Final = 1200
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart by name in a repository, or a folder. Both pinned: by version, or by the hash of their files."""
+    """A packaged chart or a chart's folder, by its path from the program. Both pinned by a hash of their content."""
 
     chart: str
     version: str
-    repository: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,10 @@ class GpuRuntime(pulumi.ComponentResource):
         )
         self.release = kubernetes.helm.v3.Release(
             name,
-            name="gpu-runtime",
+            name=GPU_RUNTIME,
             namespace=args.namespace,
             chart=chart.chart,
             version=chart.version,
-            repository_opts=None if chart.repository is None else {"repo": chart.repository},
             values=dict(args.values),
             atomic=True,
             cleanup_on_fail=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ CLONE: Final = Path(__file__).parents[2]
 HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVYQU1QTEUtT05MWS1OT1QtQS1SRUFMLUtFWS0h"
 HOTKEY: Final = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
 PRIVATE_KEY: Final = "marker-ssh-private-key"
+#: Content of the packaged chart that the fleet names; its bytes are never unpacked by the program.
+CHART: Final = b"a packaged chart"
+CHART_DIGEST: Final = hashlib.sha256(CHART).hexdigest()
 SECRETS: Final = {"ssh_private_key": PRIVATE_KEY}
 
 
@@ -45,7 +49,12 @@ def fleet(**changes: object) -> dict[str, Any]:
         "gpu_nodes": [gpu_node("gpu-0", "9.0.0.11"), gpu_node("gpu-1", "9.0.0.12")],
         "miner": {"hotkey_ss58": HOTKEY},
         "kubernetes": {"version": "v1.33.4+k3s1", "source": "file:///opt/k3s"},
-        "gpu_runtime": {"chart": "gpu-operator", "repository": "https://charts.example.net", "version": "1.2.3"},
+        "gpu_runtime": {
+            "chart": "gpu-operator",
+            "repository": "https://charts.example.net",
+            "version": "1.2.3",
+            "digest": CHART_DIGEST,
+        },
     }
     return copy.deepcopy(values) | changes
 

@@ -21,7 +21,7 @@ from infra.transforms import labelled
 from policies.rules.kubernetes import KubernetesObject, check_object
 from policies.rules.model import Level
 from tests.support.program import Recorded, Recording, declare
-from tests.support.settings import CLONE, PRIVATE_KEY, SECRETS, fleet, gpu_node, lab_fleet
+from tests.support.settings import CHART, CHART_DIGEST, CLONE, PRIVATE_KEY, SECRETS, fleet, gpu_node, lab_fleet
 
 TEE = {"name": "tee-0", "kind": "tee", "address": "9.0.0.9", "gpu": "h200", "gpu_count": 8, "hourly_cost_usd": 24}
 
@@ -30,6 +30,8 @@ def run(values: dict[str, Any], folder: Path, *, preview: bool = False) -> Recor
     cache = folder / "cache"
     (cache / "images").mkdir(parents=True, exist_ok=True)
     (cache / "images" / "identity").write_text("identity")
+    (cache / "charts").mkdir(exist_ok=True)
+    (cache / "charts" / f"{CHART_DIGEST}.tgz").write_bytes(CHART)
     source = MappingSource(values, {**SECRETS, "registry_password": "marker-registry"})
     settings, where = load(source).settings, Places(clone=CLONE, cache=cache)
     return declare(lambda: declare_fleet(settings, read_secrets(source), where), preview=preview)

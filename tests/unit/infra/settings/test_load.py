@@ -67,6 +67,7 @@ def test_twenty_mistakes_are_twenty_messages() -> None:
         ({"gpu_nodes": [gpu_node("a", "9.0.0.1", gpu="h1000")]}, "gpu_nodes[0].ram_gib", "not known"),
         ({"kubernetes": {"version": "v1.33.4", "source": "https://x.example/k3s"}}, "kubernetes", "sha256"),
         ({"gpu_runtime": {"chart": "x", "repository": "https://x.example"}}, "gpu_runtime", "version"),
+        ({"gpu_runtime": {"chart": "x", "repository": "https://x.example", "version": "1"}}, "gpu_runtime", "digest"),
     ],
 )
 def test_each_rule_stops_the_settings_and_names_the_place(changes: dict[str, Any], path: str, words: str) -> None:
