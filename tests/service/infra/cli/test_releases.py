@@ -51,7 +51,7 @@ def install(api_server: LocalApiServer, tmp_path: Path) -> Install:
     helm = prepare().folder / "helm"
 
     def start(release: str, *options: str) -> subprocess.Popen[str]:
-        command = [helm, "install", release, chart, "-n", SPACE, "--create-namespace", *options]
+        command = [str(helm), "install", release, str(chart), "-n", SPACE, "--create-namespace", *options]
         environment = {"KUBECONFIG": str(api_server.kubeconfig), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -1,0 +1,69 @@
+"""A creation that is killed again and again is finished by the update that is let run; others notice nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lab.fleet.engine import CLONE
+from tests.support.engine import eventually
+from tests.support.further_node import further_node
+from tests.support.lab import HOST, Lab, Run, processes_of_home
+
+pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
+
+NAME, ADDRESS = "gpu-2", "198.18.0.14"
+#: Only the new machine has anything to be applied.
+APPLIES = "infra.hosts --attached apply"
+PROVIDER = "infra.provider"
+
+
+def test_a_creation_survives_the_death_of_runner_provider_and_engine(settled: Lab) -> None:
+    with further_node(settled, NAME, ADDRESS) as lab:
+        for victim in (APPLIES, PROVIDER):
+            first = killed_while_it_applies(lab, victim)
+            assert first.status != 0, first.output
+        kill_the_engine_while_it_applies(lab)
+        recover(lab)
+        done = lab.up()
+        assert done.status == 0, done.output
+        assert done.replaces == []
+        assert touched_others(lab, done) == []
+        machine = next(entry for entry in lab.resources(HOST) if entry["urn"].endswith(f"::{NAME}"))
+        assert (machine["outputs"]["reachable"], machine["outputs"]["drift"]) == (True, [])
+        again = lab.up()
+        assert (again.status, again.changed) == (0, []), again.output
+
+
+def killed_while_it_applies(lab: Lab, victim: str) -> Run:
+    with lab.started("up", "--yes", "--skip-preview") as running:
+        running.wait_until_seen(APPLIES)
+        running.kill_when_seen(lambda command: victim in command)
+        done = running.finish()
+    assert eventually(lambda: processes_of_home(lab.engine.toolchain.home) == []), "orphans"
+    assert touched_others(lab, done) == []
+    return done
+
+
+def kill_the_engine_while_it_applies(lab: Lab) -> None:
+    with lab.started("up", "--yes", "--skip-preview") as running:
+        running.wait_until_seen(APPLIES)
+        running.process.kill()
+        running.process.wait()
+    assert eventually(lambda: processes_of_home(lab.engine.toolchain.home) == []), "orphans"
+
+
+def recover(lab: Lab) -> None:
+    command = [sys.executable, "-m", "infra.cli", "recover"]
+    done = subprocess.run(
+        command, cwd=CLONE, env=lab.engine.environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def touched_others(lab: Lab, run: Run) -> list[tuple[str, str]]:
+    """Changes on machines that were there before, or on what runs there."""
+    others = {host.name for host in lab.fleet.hosts} - {NAME}
+    return [(operation, name) for operation, name in run.changed if any(name.startswith(other) for other in others)]
