@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,8 @@ from app.gepetto.settings import GepettoSettings, read_configuration
 from app.observe.view import RedisFleetView
 from app.protocol.signing import Signer
 from app.protocol.validators import Validators
-from app.storage.engine import create_engine
+from app.storage.engine import OUTAGES, create_engine
+from app.storage.migrate import migrate
 from app.validators.client import ValidatorClient
 from app.validators.stream import Consumer
 from app.validators.transport import Transport, new_http_client
@@ -50,14 +51,16 @@ LAUNCHES_PER_SECOND = 10.0
 LAUNCH_BURST = 20
 EVENT_GROUP = "gepetto"
 RETRY_SECONDS = 1.0
+NEW_SERVER_SECONDS = 2.0
 
 
 class Kubeconfigs:
     """Kubeconfigs by server, read from the database now and then; never logged, never on disk."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine, self._clock = engine, clock
         self._found: dict[str, tuple[str, str]] = {}
+        self._read_at = -NEW_SERVER_SECONDS
 
     def of(self, server_id: str) -> tuple[str, str] | None:
         """Cluster name and kubeconfig."""
@@ -69,6 +72,20 @@ class Kubeconfigs:
         async with asyncio.timeout(30), self._engine.connect() as connection:
             rows = (await connection.execute(statement)).all()
         self._found = {server_id: (name, kubeconfig) for server_id, name, kubeconfig in rows}
+
+    async def look_again(self) -> None:
+        """For a server that was not there at the last reading: read anew, unless that was only just done.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        if self._clock() - self._read_at < NEW_SERVER_SECONDS:
+            return
+        self._read_at = self._clock()
+        try:
+            await self.refresh()
+        except OUTAGES as error:
+            raise UnavailableError(f"kubeconfigs cannot be read: {type(error).__name__}") from error
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,7 @@ class Process:
 
     async def lead(self) -> None:
         """Everything that only the leader does. A complete public file takes the place of our own loop."""
+        await migrate(self.engine)
         await self.kubeconfigs.refresh()
         if self.full_file is not None:
             await self.gepetto.executor.recover()
@@ -99,7 +117,7 @@ class Process:
             await asyncio.sleep(60)
             try:
                 await self.kubeconfigs.refresh()
-            except (OSError, TimeoutError) as error:
+            except OUTAGES as error:
                 log.warning("kubeconfigs were not read", reason=type(error).__name__)
 
     async def _listen(self) -> None:
@@ -123,7 +141,7 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     http = new_http_client()
     kubeconfigs = Kubeconfigs(engine)
-    clusters = Clusters(kubeconfigs.of, settings.chutes_namespace)
+    clusters = Clusters(kubeconfigs.of, settings.chutes_namespace, kubeconfigs.look_again)
     try:
         gepetto = _gepetto(settings, engine, redis, http, clusters)
         facts = Runtime(

@@ -16,8 +16,14 @@ from app.gepetto.service import Gepetto
 STALE_SECONDS = 120.0
 
 
-def create_app(gepetto: Gepetto, is_leader: Callable[[], bool]) -> FastAPI:
-    """The app of one process. A standby is healthy, and explains nothing because it sees nothing."""
+def create_app(gepetto: Gepetto, is_leader: Callable[[], bool], *, acts_alone: bool = False) -> FastAPI:
+    """The app of one process. A standby is healthy, and explains nothing because it sees nothing.
+
+    Args:
+        gepetto: what it shows.
+        is_leader: whether this process acts.
+        acts_alone: a complete public file decides in our place, and makes no decision that could be seen here.
+    """
     app = FastAPI(title="Gepetto", docs_url=None, redoc_url=None)
 
     @app.get("/ping")
@@ -29,7 +35,7 @@ def create_app(gepetto: Gepetto, is_leader: Callable[[], bool]) -> FastAPI:
         """503 while a leader has made no decision lately."""
         snapshot = gepetto.last_snapshot
         age = None if snapshot is None else gepetto.clock() - snapshot.now
-        if is_leader() and (age is None or age > STALE_SECONDS):
+        if is_leader() and not acts_alone and (age is None or age > STALE_SECONDS):
             raise HTTPException(503, f"no decision yet or lately (age: {age} s)")
         return {"leader": is_leader(), "decision_age_seconds": age, "decider": gepetto.decider.name}
 

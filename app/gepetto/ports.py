@@ -105,6 +105,10 @@ class ClusterPort(Protocol):
         """Every deployment that the cluster shows, in one complete live list."""
         ...
 
+    async def disk_free_gb(self) -> float | None:
+        """Free disk of the cluster's node in GiB, by a live look; None where the node does not say."""
+        ...
+
     async def warm_up(self, manifest: JsonObject) -> None: ...
 
 

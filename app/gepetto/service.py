@@ -42,6 +42,10 @@ class Decider(Protocol):
 
     async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]: ...
 
+    async def stop(self) -> None:
+        """End what it runs in."""
+        ...
+
 
 class BuiltIn:
     """The built-in strategies, in this process: a decision takes milliseconds."""
@@ -56,6 +60,9 @@ class BuiltIn:
     async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]:
         intents, self.memory = decide(snapshot, configuration, self.memory)
         return intents
+
+    async def stop(self) -> None:
+        """Nothing runs beside this process."""
 
 
 @dataclass(frozen=True)

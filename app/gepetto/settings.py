@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.gepetto.decision.configuration import Configuration
-from app.gepetto.kubernetes.manifests import PodSettings
+from app.gepetto.kubernetes.manifests import PodSettings, PullPolicy
 from app.protocol import labels
 
 
@@ -31,6 +31,8 @@ class GepettoSettings(BaseSettings):
     cache_max_age_days: int = 30
     cache_max_size_gb: int = 500
     cache_overrides: dict[str, int] = Field(default_factory=dict)
+    cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
+    chute_image_pull_policy: PullPolicy = PullPolicy.ALWAYS
     gepetto_file: Path = Path("/app/gepetto.py")
     gepetto_config: Path = Path("/app/config/gepetto.yaml")
     gepetto_port: int = 8000
@@ -49,6 +51,8 @@ class GepettoSettings(BaseSettings):
             cache_max_age_days=self.cache_max_age_days,
             cache_max_size_gb=self.cache_max_size_gb,
             cache_overrides_gb=self.cache_overrides,
+            cache_cleaner_image=self.cache_cleaner_image,
+            pull_policy=self.chute_image_pull_policy,
         )
 
 

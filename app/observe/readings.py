@@ -169,6 +169,10 @@ class FleetView(Protocol):
         """The object's Kubernetes JSON as it was received; None when it has gone meanwhile."""
         ...
 
+    async def bodies(self, cluster: str, kind: ResourceType) -> Mapping[str, bytes]:
+        """Every body of a cluster's objects of one kind, by field. Large: not at every decision."""
+        ...
+
     async def position(self) -> str:
         """The end of the change log now: take it before reading, and no change falls between reading and waiting."""
         ...

@@ -122,7 +122,8 @@ class State:
                 "gpu_count": gpu_count, "min_vram_gb_per_gpu": 16, "include": None, "exclude": None,
                 "compute_multiplier": multiplier, "supported_gpus": list(supported_gpus),
             },
-            "chutes_version": chutes_version, "preemptible": True, "tee": tee, "cords": [], "jobs": jobs,
+            "chutes_version": chutes_version, "preemptible": True, "tee": tee, "jobs": jobs,
+            "cords": [{"path": "/echo", "public_api_path": "/echo", "method": "POST"}],
             "effective_compute_multiplier": multiplier, "public": True, "disabled": False, "concurrency": 1,
             "max_instances": None, "created_at": self.now_iso(), "updated_at": self.now_iso(),
         }  # fmt: skip

@@ -16,9 +16,14 @@ from app.validators.transport import Transport
 from lab.validator.app import SimulatedValidator
 
 
+def throwaway_seed(name: str) -> str:
+    """The same seed for the same name; it exists only in tests."""
+    return hashlib.sha256(f"headframe test key {name}".encode()).hexdigest()
+
+
 def throwaway_signer(name: str) -> Signer:
-    """The same key for the same name; it exists only in tests."""
-    return Signer.from_seed(hashlib.sha256(f"headframe test key {name}".encode()).hexdigest())
+    """The key of a throw-away seed."""
+    return Signer.from_seed(throwaway_seed(name))
 
 
 MINER = throwaway_signer("miner")

@@ -106,6 +106,7 @@ class FakeCluster:
     is_down: bool = False
     lose_services: bool = False
     stuck_pods: set[str] = field(default_factory=set)
+    disk_gb: float | None = None
     events: list[str] = field(default_factory=list)
 
     def _call(self, name: str) -> None:
@@ -173,6 +174,10 @@ class FakeCluster:
             ready=True,
             finished=deployment_id in self.finished,
         )
+
+    async def disk_free_gb(self) -> float | None:
+        self._call("disk_free_gb")
+        return self.disk_gb
 
     async def warm_up(self, manifest: JsonObject) -> None:
         self._call("warm_up")

@@ -64,8 +64,7 @@ class Leadership:
                 if not job.done() and not await self._is_alive(connection):
                     log.error("the leader's connection is lost: stopping its work")
                     return False
-            job.result()
-            return True
+            return _ended_by_itself(job)
         finally:
             job.cancel()
             await asyncio.wait({job}, timeout=ANSWER_SECONDS)
@@ -79,6 +78,16 @@ class Leadership:
         except OUTAGES:
             return False
         return True
+
+
+def _ended_by_itself(job: asyncio.Future[None]) -> bool:
+    """False for work that an outage interrupted: it is taken up again. Any other error is raised."""
+    try:
+        job.result()
+    except OUTAGES as error:
+        log.warning("the leader's work was interrupted", reason=type(error).__name__)
+        return False
+    return True
 
 
 async def _close(connection: AsyncConnection) -> None:

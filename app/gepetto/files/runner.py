@@ -223,3 +223,6 @@ class ShadowDecider:
             if ours != theirs:
                 self._on_difference(tuple(sorted(ours - theirs)), tuple(sorted(theirs - ours)))
         return intents
+
+    async def stop(self) -> None:
+        await self._shadow.stop()

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
+import orjson
+
+from app.gepetto.kubernetes.disk import free_disk_gb
 from app.gepetto.ports import ClustersPort, UnavailableError
 from app.gepetto.world.views import PodView
 from app.observe.readings import ClusterReading, FleetView, ObservationUnavailableError, ObservedObject
 from app.protocol import labels
 from app.protocol.channels import ResourceType
 
+#: Age from which a disk reading is made again though no pod changed.
+DISK_SECONDS: Final = 300.0
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """One cluster: its deployments' pods, and since when that list is complete. `completed_at` None: it never was."""
+    """One cluster: its deployments' pods, and since when that list is complete. `completed_at` None: it never was.
+
+    `disk_free_gb` is the node's free disk in GiB; None where nobody could tell.
+    """
 
     name: str
     healthy: bool
     completed_at: float | None
     pods: tuple[PodView, ...]
+    disk_free_gb: float | None = None
 
 
 class ClusterFeed(Protocol):
@@ -40,16 +49,31 @@ class CachedClusters:
     def __init__(self, view: FleetView) -> None:
         self._view = view
         self._first_seen: dict[str, float] = {}
+        self._disks: dict[str, tuple[frozenset[str], float, float | None]] = {}
 
     async def read(self, names: dict[str, str], now: float) -> tuple[ClusterState, ...]:
         try:
             async with asyncio.timeout(30):
                 readings = await self._view.read_fleet((ResourceType.JOB, ResourceType.POD))
+                known = [reading for reading in readings if reading.cluster in names]
+                states = [self._state(reading, names[reading.cluster], now) for reading in known]
+                disks = [await self._disk(reading, now) for reading in known]
         except (ObservationUnavailableError, TimeoutError) as error:
             raise UnavailableError(f"the fleet cache: {error}") from error
-        return tuple(
-            self._state(reading, names[reading.cluster], now) for reading in readings if reading.cluster in names
-        )
+        return tuple(replace(state, disk_free_gb=disk) for state, disk in zip(states, disks, strict=True))
+
+    async def _disk(self, reading: ClusterReading, now: float) -> float | None:
+        """Free disk, worked out anew when the cluster's pods change, and now and then."""
+        pods = frozenset(f"{item.uid}/{item.phase}" for item in reading.of(ResourceType.POD))
+        known = self._disks.get(reading.cluster)
+        if known is not None and known[0] == pods and now - known[1] < DISK_SECONDS:
+            return known[2]
+        nodes = await self._view.bodies(reading.cluster, ResourceType.NODE)
+        bodies = await self._view.bodies(reading.cluster, ResourceType.POD)
+        node = next((orjson.loads(body) for body in nodes.values()), None)
+        free = None if node is None else free_disk_gb(node, (orjson.loads(body) for body in bodies.values()))
+        self._disks[reading.cluster] = (pods, now, free)
+        return free
 
     def _state(self, reading: ClusterReading, server_id: str, now: float) -> ClusterState:
         pods: dict[str, PodView] = {}
@@ -86,9 +110,10 @@ class LiveClusters:
         async def one(name: str, server_id: str) -> ClusterState:
             started = self._clock()  # the list shows at least everything that was there before it was asked for
             try:
-                pods = await (await self._clusters.of(server_id)).list_pods(server_id)
+                cluster = await self._clusters.of(server_id)
+                pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
             except UnavailableError:
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
-            return ClusterState(name, healthy=True, completed_at=max(started, now), pods=pods)
+            return ClusterState(name, healthy=True, completed_at=max(started, now), pods=pods, disk_free_gb=disk)
 
         return tuple(await asyncio.gather(*(one(name, server_id) for name, server_id in names.items())))

@@ -62,7 +62,6 @@ class World:
     active: tuple[ActiveInstance, ...] = ()
     remote_servers: dict[str, RemoteServer] = field(default_factory=dict)
     clusters: dict[str, ClusterState] = field(default_factory=dict)
-    disk_gb: dict[str, float] = field(default_factory=dict)
     bounties: dict[str, Bounty] = field(default_factory=dict)
     jobs: dict[str, JobView] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -210,7 +209,7 @@ class World:
             vm_version=version_tuple(remote.version) if remote is not None and remote.version else None,
             healthy=state is not None and state.healthy and source.is_fresh(now, self.fresh_seconds),
             maintenance_at=MAINTENANCE_PENDING if remote is not None and remote.maintenance_pending else None,
-            disk_free_gb=self.disk_gb.get(row.name, ASSUMED_DISK_GB),
+            disk_free_gb=ASSUMED_DISK_GB if state is None or state.disk_free_gb is None else state.disk_free_gb,
             starts_in_progress=starts,
             quarantine_until=now + 60 if failures >= 3 else 0.0,
             gpu_ids=tuple(gpu for gpu, _, _, _ in row.gpus),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from app.protocol import labels
@@ -39,6 +40,13 @@ _FIXED_ENVIRONMENT: Final = {
 }
 
 
+class PullPolicy(StrEnum):
+    """When a node pulls an image; the network's own programs always do, a lab without a registry does not."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+
+
 @dataclass(frozen=True)
 class PodSettings:
     """What is the same for every deployment of a fleet (spec: gepetto 3)."""
@@ -53,6 +61,7 @@ class PodSettings:
     cache_max_size_gb: int = 500
     cache_overrides_gb: Mapping[str, int] = field(default_factory=dict)
     cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
+    pull_policy: PullPolicy = PullPolicy.ALWAYS
 
 
 @dataclass(frozen=True)
@@ -238,7 +247,7 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
     return {
         "name": "cache-init",
         "image": settings.cache_cleaner_image,
-        "imagePullPolicy": "Always",
+        "imagePullPolicy": settings.pull_policy.value,
         "securityContext": {"runAsUser": 0, "runAsGroup": 0},
         "volumeMounts": [{"name": "raw-cache", "mountPath": "/cache"}],
         "env": _variables(
@@ -274,7 +283,7 @@ def _chute_container(
     return {
         "name": "chute",
         "image": image_reference(plan, settings),
-        "imagePullPolicy": "Always",
+        "imagePullPolicy": settings.pull_policy.value,
         "command": command(plan, settings),
         "env": _variables(environment(plan, node_ports)),
         "ports": [{"containerPort": int(port.port), "protocol": port.protocol} for port in _ports(plan)],

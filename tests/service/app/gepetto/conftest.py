@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -19,8 +22,20 @@ from app.gepetto.execution.store import Store
 from app.gepetto.kubernetes.manifests import PodSettings
 from app.storage.engine import create_engine
 from app.storage.migrate import migrate
+from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.gepetto import HOTKEY, VALIDATOR
 from tests.support.gepetto_outside import FakeClusters, FakeValidator
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[LocalApiServer]:
+    """An API server whose Jobs get pods, as a worker's own does; no kubelet runs them."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-gp-"))
+    try:
+        with LocalApiServer(folder, controllers=("job-controller", "garbage-collector-controller")) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

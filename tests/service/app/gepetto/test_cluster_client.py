@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.gepetto.kubernetes import manifests
-from app.gepetto.kubernetes.client import ClusterClient, Clusters, client_from_kubeconfig, pod_view
+from app.gepetto.kubernetes.client import ClusterClient, Clusters, client_from_kubeconfig
 from app.gepetto.kubernetes.manifests import DeploymentPlan, PodSettings
+from app.gepetto.kubernetes.reading import pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
 from lab.kubernetes.apiserver import LocalApiServer
+from tests.support.agents import portable_kubeconfig
 
 pytestmark = pytest.mark.service
 PLAN = DeploymentPlan(
@@ -23,19 +22,9 @@ PLAN = DeploymentPlan(
 SETTINGS = PodSettings(miner_ss58="5M")
 
 
-@pytest.fixture(scope="module")
-def api_server() -> Iterator[LocalApiServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf-gp-"))
-    try:
-        with LocalApiServer(folder, controllers=("job-controller", "garbage-collector-controller")) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture
 async def client(api_server: LocalApiServer) -> AsyncIterator[ClusterClient]:
-    client = client_from_kubeconfig(api_server.kubeconfig.read_text(), "chutes")
+    client = client_from_kubeconfig(portable_kubeconfig(api_server, "node-1"), "chutes")
     namespace: dict[str, object] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chutes"}}
     await client._call("POST", "/api/v1/namespaces", namespace)
     runtime: dict[str, object] = {
@@ -79,11 +68,11 @@ async def test_a_refused_object_fails_the_launch_and_a_dead_server_is_unavailabl
 
 
 async def test_clients_are_kept_until_the_kubeconfig_changes(api_server: LocalApiServer) -> None:
-    known = {"s1": ("default", api_server.kubeconfig.read_text()), "broken": ("x", "contexts: []")}
+    known = {"s1": ("node-1", portable_kubeconfig(api_server, "node-1")), "broken": ("x", "contexts: []")}
     clusters = Clusters(known.get, "chutes")
     first = await clusters.of("s1")
     assert await clusters.of("s1") is first
-    known["s1"] = ("default", known["s1"][1] + "\n")
+    known["s1"] = ("node-1", known["s1"][1] + "\n")
     assert await clusters.of("s1") is not first
     for server in ("broken", "unknown"):
         with pytest.raises(UnavailableError):
