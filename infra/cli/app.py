@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from infra.cli.engine import Engine, EngineError
+from infra.cli.init.command import init
 from infra.cli.machine_commands import register
 from infra.cli.recover import StillRunningError
 from infra.cli.recover import recover as recover_stack
@@ -33,6 +34,7 @@ def recover(*, stack: Stack = None) -> int:
     return 0
 
 
+app.command(init)
 register(app)
 register_stack_commands(app)
 

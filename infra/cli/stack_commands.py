@@ -17,6 +17,7 @@ from infra.cli import doctor as checks
 from infra.cli import stack_file
 from infra.cli.engine import CLONE, Engine, EngineError
 from infra.cli.machines import machines_of
+from infra.cli.plan import plan
 from infra.settings.tree import NodeState
 from infra.spec import HostSpec
 
@@ -51,11 +52,6 @@ def doctor(*, stack: Stack = None, json: bool = False) -> int:
     else:
         _show(found)
     return int(checks.worst(found))
-
-
-def plan(host: str, *, stack: Stack = None) -> int:
-    """What an update would do on one machine, operation by operation."""
-    return Engine(stack=stack).visibly("preview", "--diff", "--target", f"**headframe:index:Host::{host}")
 
 
 def inventory(*, stack: Stack = None) -> int:

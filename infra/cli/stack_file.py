@@ -18,8 +18,8 @@ from infra.settings.mistakes import Mistake
 from infra.settings.secrets import SECRET_KEYS
 from infra.settings.tree import NodeState
 
-_PREFIX: Final = "headframe:"
-_NODES: Final = f"{_PREFIX}gpu_nodes"
+PREFIX: Final = "headframe:"
+_NODES: Final = f"{PREFIX}gpu_nodes"
 
 
 class StackFileError(RuntimeError):
@@ -35,7 +35,7 @@ def stack_file(clone: Path, stack: str, environment: Mapping[str, str] = os.envi
 def settings_of(text: str) -> dict[str, object]:
     """Plain settings of a stack file, without the project's prefix and without secrets."""
     config = YAML(typ="safe").load(text).get("config") or {}
-    plain = {key.removeprefix(_PREFIX): value for key, value in config.items() if key.startswith(_PREFIX)}
+    plain = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     return {key: value for key, value in plain.items() if key not in SECRET_KEYS}
 
 
@@ -124,7 +124,8 @@ def _identity(mistake: Mistake) -> tuple[str, str]:
     return re.sub(r"\[\d+\]", "[]", mistake.path), mistake.wrong
 
 
-def _yaml() -> YAML:
+def round_trip() -> YAML:
+    """A reader and writer that keeps comments and order."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -133,7 +134,7 @@ def _yaml() -> YAML:
 
 
 def _read(text: str) -> CommentedMap:
-    document = _yaml().load(text)
+    document = round_trip().load(text)
     if not isinstance(document, CommentedMap) or not isinstance(document.get("config"), CommentedMap):
         raise StackFileError("the stack file has no config: write one with headframe init")
     return document
@@ -141,5 +142,5 @@ def _read(text: str) -> CommentedMap:
 
 def _written(document: CommentedMap) -> str:
     out = io.StringIO()
-    _yaml().dump(document, out)
+    round_trip().dump(document, out)
     return out.getvalue()

@@ -10,6 +10,7 @@ import pytest
 from lab.engine.toolchain import Toolchain, prepare
 from tests.support import thing_provider
 from tests.support.engine import Project
+from tests.support.preview_stack import Stack, local_fleet
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,17 @@ def things(tmp_path: Path, toolchain: Toolchain) -> Iterator[Project]:
     project.run("stack", "init", "dev")
     yield project
     project.end_all()
+
+
+@pytest.fixture
+def new_stack(tmp_path: Path, toolchain: Toolchain) -> Stack:
+    """A stack of this clone's program without settings."""
+    return Stack.initialise(tmp_path, toolchain)
+
+
+@pytest.fixture
+def stack(new_stack: Stack) -> Stack:
+    """The same with settings of a small fleet whose machines do not answer."""
+    new_stack.write(local_fleet())
+    new_stack.engine.quietly("config", "set", "--secret", "ssh_private_key", stdin="marker-no-key")
+    return new_stack
