@@ -6,35 +6,29 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from random import Random
 
 import httpx
 import pytest
 
-from app.protocol.signing import Purpose, Signer
+from app.protocol.signing import Purpose
 from graval.backends.simulated import SimulatedBackend
 from graval.messages import SweepRequest
-from graval.service.application import BODY_BYTES, ServiceSettings, create_application
-from graval.service.client import OpenSession, ProofClient
+from graval.service.application import BODY_BYTES, ServiceSettings
+from graval.service.client import OpenSession
 from graval.service.phases import Sweep
+from graval.service.proving import IDLE_SECONDS
 from graval.verifier import ProofRejectedError
+from tests.support.graval_service import (
+    DEVICES,
+    MINER,
+    OTHER_VALIDATOR,
+    STRANGER,
+    bootstrap_service,
+    client_of,
+)
 from tests.support.graval_sessions import made_up_device, small_parameters
-from tests.support.serving import serving
 
 pytestmark = pytest.mark.service
-
-DEVICES = (made_up_device(), made_up_device("f" * 32))
-
-
-def made_up_signer(name: str) -> Signer:
-    return Signer.from_seed(hashlib.sha256(f"throw-away key {name}".encode()).hexdigest())
-
-
-MINER, VALIDATOR, STRANGER = (made_up_signer(name) for name in ("miner", "validator", "stranger"))
-
-
-def client_of(http: httpx.AsyncClient, signer: Signer = VALIDATOR, late_seconds: float = 0) -> ProofClient:
-    return ProofClient(http, signer, MINER.ss58, lambda: time.time() - late_seconds, Random(1))
 
 
 @pytest.fixture
@@ -43,16 +37,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     folder.mkdir()
     (folder / "file").write_bytes(b"0123456789")
     (tmp_path / "secret").write_bytes(b"not for anybody")
-    random = Random(2)
-    settings = ServiceSettings(
-        miner=MINER.ss58,
-        whitelist=frozenset({VALIDATOR.ss58}),
-        backend=SimulatedBackend(DEVICES),
-        challenge_folder=folder,
-        now=time.time,
-        fresh_id=lambda: random.randbytes(16).hex(),
-    )
-    async with serving(create_application(settings)) as url, httpx.AsyncClient(base_url=url) as client:
+    async with bootstrap_service(folder) as client:
         yield client
 
 
@@ -62,7 +47,7 @@ async def test_a_gpu_is_listed_proved_and_sent_a_message_that_it_opens(http: htt
     assert listed.json()["protocols"] == ["ogv1"]
     client = client_of(http)
     opened = await client.begin(DEVICES[0], small_parameters(rows=256))
-    work_key = await client.prove_sweep(opened, columns=8, rounds=2, tiles=8)
+    work_key = (await client.prove_sweep(opened, columns=8, rounds=2, tiles=8)).root
     assert await client.send(opened, work_key, "the launch key") == "the launch key"
     with pytest.raises(ProofRejectedError, match=r"422.*does not open"):
         await client.send(opened, bytes(32), "sealed with another work key")
@@ -73,6 +58,46 @@ async def test_lock_mode_carries_the_message_ahead_of_the_work(http: httpx.Async
     opened = await client.begin(DEVICES[1], small_parameters(rows=64))
     read = await client.send_locked(opened, columns=8, rounds=2, hidden_rows=5, text="first the message")
     assert read == "first the message"
+
+
+async def test_a_dense_product_and_a_chase_are_proved_over_http(http: httpx.AsyncClient) -> None:
+    client = client_of(http)
+    opened = await client.begin(DEVICES[0], small_parameters())
+    dense = await client.prove_dense(opened, inner=32, rows=4)
+    opened = await client.begin(DEVICES[0], small_parameters(lanes=16))
+    assert await client.fill(opened) >= 0
+    chase = await client.prove_chase(opened, groups=2, steps=130, openings=5)
+    assert len({dense.root, chase.root}) == 2
+    with pytest.raises(ProofRejectedError, match=r"422.*dense inner is 16385"):
+        await client.prove_dense(opened, inner=16385, rows=1)
+    with pytest.raises(ProofRejectedError, match=r"422.*groups is 65"):
+        await client.prove_chase(opened, groups=65, steps=1, openings=1)
+
+
+async def test_a_chase_and_a_dense_product_of_a_foreign_session_are_rejected(http: httpx.AsyncClient) -> None:
+    client = client_of(http)
+    own = await client.begin(DEVICES[0], small_parameters())
+    swapped = OpenSession(own.session_id, dataclasses.replace(own.session, nonce=bytes(32)))
+    with pytest.raises(ProofRejectedError, match="does not follow"):
+        await client.prove_chase(swapped, groups=1, steps=4, openings=2)
+    with pytest.raises(ProofRejectedError, match="image"):
+        await client.prove_dense(swapped, inner=16, rows=1)
+
+
+async def test_a_device_in_another_verifiers_use_is_409_until_that_session_has_idled(tmp_path: Path) -> None:
+    clock = [time.time()]
+    async with bootstrap_service(tmp_path, now=lambda: clock[0]) as http:
+        first = dataclasses.replace(client_of(http), now=lambda: clock[0])
+        second = dataclasses.replace(client_of(http, OTHER_VALIDATOR), now=lambda: clock[0])
+        held = await first.begin(DEVICES[0], small_parameters())
+        with pytest.raises(ProofRejectedError, match=r"409.*another verifier"):
+            await second.begin(DEVICES[0], small_parameters())
+        await second.begin(DEVICES[1], small_parameters())
+        clock[0] += IDLE_SECONDS + 1
+        opened = await second.begin(DEVICES[0], small_parameters())
+        assert (await second.prove_sweep(opened, columns=8, rounds=1, tiles=1)).root
+        with pytest.raises(ProofRejectedError, match=r"409.*no such session"):
+            await first.prove_sweep(held, columns=8, rounds=1, tiles=1)
 
 
 async def test_a_foreign_gpus_proof_and_message_are_refused(http: httpx.AsyncClient) -> None:

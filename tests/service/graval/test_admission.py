@@ -1,0 +1,96 @@
+"""A whole node is proved over HTTP, all devices at once; cheats get a verdict, and so do times outside their bands."""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from graval.backends.simulated import SimulatedBackend
+from graval.bands import TimeBand
+from graval.calibration import PhaseName, small_plan
+from graval.primitives import UInt64Array
+from graval.reference import ReferenceProver
+from graval.service.admission import verify_node
+from graval.service.client import fetch_devices
+from graval.session import DeviceDescription, Session, WorkLimits
+from graval.sweep import RoundInput
+from graval.verifier import ProofRejectedError
+from tests.support.graval_service import DEVICES, MINER, STRANGER, VALIDATOR, bootstrap_service, client_of
+
+pytestmark = pytest.mark.service
+
+
+class Forger(ReferenceProver):
+    """Makes up its fingerprints."""
+
+    def fingerprints(self, inputs: RoundInput) -> UInt64Array:
+        return super().fingerprints(inputs) ^ np.uint64(1)
+
+
+@dataclass(frozen=True)
+class HalfForged(SimulatedBackend):
+    """The second device cheats."""
+
+    def prover(self, session: Session, limits: WorkLimits) -> ReferenceProver:
+        return (Forger if session.device == DEVICES[1] else ReferenceProver)(session, limits)
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with bootstrap_service(tmp_path) as client:
+        yield client
+
+
+def problems(verdicts: Iterable[object]) -> list[str | None]:
+    return [getattr(verdict, "problem", "") for verdict in verdicts]
+
+
+@pytest.mark.parametrize("signer", [VALIDATOR, MINER], ids=["the validator", "the miner API itself"])
+async def test_every_device_of_a_node_is_proved_in_all_phases(http: httpx.AsyncClient, signer: object) -> None:
+    devices = await fetch_devices(http, MINER, time.time)
+    assert devices == DEVICES
+    client = client_of(http, MINER if signer is MINER else VALIDATOR)
+    verdicts = await verify_node(client, devices, lambda _: small_plan())
+    assert problems(verdicts) == [None, None]
+    assert all(set(verdict.elapsed_seconds) == set(PhaseName) for verdict in verdicts)
+    assert not any(verdict.times_judged for verdict in verdicts)
+
+
+async def test_a_device_that_cheats_is_named_and_the_others_are_proved(tmp_path: Path) -> None:
+    async with bootstrap_service(tmp_path, HalfForged(DEVICES)) as http:
+        honest, forged = await verify_node(client_of(http), DEVICES, lambda _: small_plan())
+    assert honest.problem is None
+    assert forged.problem is not None
+    assert "not under its root" in forged.problem
+
+
+@pytest.mark.parametrize(("median", "verdict"), [(1e-9, "accepted are"), (1e9, "accepted are"), (None, None)])
+async def test_a_phase_outside_its_band_is_refused_on_both_sides(
+    http: httpx.AsyncClient, median: float | None, verdict: str | None
+) -> None:
+    band = TimeBand(1.0, lower=1e-9, upper=1e9) if median is None else TimeBand(median)
+    plan = replace(small_plan(), bands={PhaseName.CHASE: band})
+    (seen,) = await verify_node(client_of(http), DEVICES[:1], lambda _: plan)
+    assert seen.times_judged
+    assert (seen.problem is None) == (verdict is None)
+    assert verdict is None or verdict in str(seen.problem)
+
+
+async def test_a_device_that_the_node_does_not_have_or_that_is_named_twice_is_refused(http: httpx.AsyncClient) -> None:
+    absent = DeviceDescription(**(DEVICES[0].model_dump() | {"uuid": "a" * 32}))
+    (seen,) = await verify_node(client_of(http), [absent], lambda _: small_plan())
+    assert "409" in str(seen.problem)
+    with pytest.raises(ValueError, match="same uuid"):
+        await verify_node(client_of(http), [DEVICES[0], DEVICES[0]], lambda _: small_plan())
+
+
+async def test_a_stranger_learns_no_devices_and_a_dead_node_says_nothing(http: httpx.AsyncClient) -> None:
+    with pytest.raises(ProofRejectedError, match="401"):
+        await fetch_devices(http, STRANGER, time.time)
+    async with httpx.AsyncClient(base_url="http://127.0.0.1:1") as nobody:
+        with pytest.raises(ProofRejectedError, match="did not answer"):
+            await fetch_devices(nobody, MINER, time.time)
