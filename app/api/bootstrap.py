@@ -142,7 +142,7 @@ class Bootstrap:
             server_id=node.uid, validator=request.validator, name=node.name, ip_address=address,
             agent_api=self._candidate.agent.url, status="Ready", labels=dict(node.labels),
             hourly_cost=request.hourly_cost, locked=False, is_tee=kind is NodeKind.TEE,
-            kubeconfig=orjson.dumps(self._candidate.kubeconfig.dump()).decode(), **figures,
+            kubeconfig=self._stored_kubeconfig(node.uid), **figures,
         )  # fmt: skip
         token = request.registry_token_sha256
         profile = NodeProfile(server_id=node.uid, kind=kind.value, registry_token_sha256=token)
@@ -155,6 +155,11 @@ class Bootstrap:
             raise BootstrapError(f"duplicate server: {node.name} or its id {node.uid} is known already") from error
         self._done.server_id = node.uid
         return server
+
+    def _stored_kubeconfig(self, server_id: str) -> str:
+        settings = self._services.settings
+        text = orjson.dumps(self._candidate.kubeconfig.dump()).decode()
+        return settings.vault.seal(server_id, text) if settings.kubeconfig_sealed else text
 
     async def _monitor(self) -> None:
         url = self._services.settings.monitor_api

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.api.services import Services
 from app.storage.engine import OUTAGES, try_lock
 from app.storage.migrate import migrate
+from app.storage.sealing import align
 from app.validators.link import ValidatorLink
 
 LOCK: Final = "validator-feeds"
@@ -60,6 +61,9 @@ async def lead(services: Services) -> None:
 async def _reign(services: Services, connection: AsyncConnection) -> None:
     log.info("this worker leads and holds the validators' feeds")
     settings = services.settings
+    changed = await align(services.engine, settings.vault, sealed=settings.kubeconfig_sealed)
+    if changed:
+        log.info("stored kubeconfigs were brought into line", changed=changed, sealed=settings.kubeconfig_sealed)
     services.link = ValidatorLink(
         settings.validators.supported, settings.signer, http=services.http, redis=services.redis_stream,
         engine=services.engine, clock=services.clock,

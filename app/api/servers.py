@@ -24,6 +24,7 @@ from app.protocol.servers import AddServer, RegistryToken
 from app.storage import servers
 from app.storage.additions import IntentKind
 from app.storage.models import Deployment, Server
+from app.storage.sealing import SealError, Vault
 
 NO_STORE = {"Cache-Control": "no-store"}
 IdOrName = Annotated[str, InPath(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
@@ -52,23 +53,25 @@ async def merged_kubeconfig(request: Request) -> Response:
     if not services.settings.kubeconfig_enabled:
         raise HTTPException(403, "handing out kubeconfigs is switched off (KUBECONFIG_ENABLED)")
     async with AsyncSession(services.engine) as session:
-        stored = (await session.execute(select(Server.name, Server.kubeconfig).order_by(Server.name))).all()
+        stored = (
+            await session.execute(select(Server.server_id, Server.name, Server.kubeconfig).order_by(Server.name))
+        ).all()
     parts: list[Kubeconfig] = []
     control = _control_entry(request)
     if control is not None:
         parts.append(control)
-    for name, text in stored:
+    for server_id, name, text in stored:
         if text:
-            parts += _readable(name, text)
+            parts += _readable(services.settings.vault, server_id, name, text)
     log.info("handed out a merged kubeconfig", clusters=len(parts))
     current = services.settings.control_node_name if control is not None else None
     return json_response(kubeconfig.merge(parts, current), headers=NO_STORE)
 
 
-def _readable(name: str, text: str) -> list[Kubeconfig]:
+def _readable(vault: Vault, server_id: str, name: str, text: str) -> list[Kubeconfig]:
     try:
-        return [kubeconfig.parse(text)]
-    except kubeconfig.KubeconfigError as error:
+        return [kubeconfig.parse(vault.open(server_id, text))]
+    except (SealError, kubeconfig.KubeconfigError) as error:
         log.warning("a stored kubeconfig was left out", server=name, error=str(error))
         return []
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.protocol.signing import Signer
 from app.protocol.validators import Validators
+from app.storage.sealing import Vault
 
 #: Signatures of management routes may be this far from our clock, both ways.
 WINDOW_SECONDS: Final = 30
@@ -40,6 +41,8 @@ class Settings(BaseSettings):
     signature_stage: SignatureStage = SignatureStage.OFF
     #: Hand out the merged kubeconfig; off where operators reach clusters another way.
     kubeconfig_enabled: bool = True
+    #: Store kubeconfigs sealed. Off only where public programs read the same database.
+    kubeconfig_sealed: bool = True
     control_node_name: str | None = None
     control_external_ip: str | None = None
     service_account_token_path: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
@@ -53,6 +56,11 @@ class Settings(BaseSettings):
     @classmethod
     def _from_json(cls, value: object) -> object:
         return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Opens stored kubeconfigs, and seals them."""
+        return Vault.of_seed(self.miner_seed.get_secret_value())
 
     @cached_property
     def signer(self) -> Signer:

@@ -41,6 +41,7 @@ from app.protocol.signing import Signer
 from app.protocol.validators import Validators
 from app.storage.engine import OUTAGES, create_engine
 from app.storage.migrate import migrate
+from app.storage.sealing import SealError, Vault
 from app.validators.client import ValidatorClient
 from app.validators.stream import Consumer
 from app.validators.transport import Transport, new_http_client
@@ -57,8 +58,8 @@ NEW_SERVER_SECONDS = 2.0
 class Kubeconfigs:
     """Kubeconfigs by server, read from the database now and then; never logged, never on disk."""
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], float] = time.monotonic) -> None:
-        self._engine, self._clock = engine, clock
+    def __init__(self, engine: AsyncEngine, vault: Vault, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine, self._vault, self._clock = engine, vault, clock
         self._found: dict[str, tuple[str, str]] = {}
         self._read_at = -NEW_SERVER_SECONDS
 
@@ -71,7 +72,18 @@ class Kubeconfigs:
         statement = text("SELECT server_id, name, kubeconfig FROM servers WHERE coalesce(kubeconfig, '') <> ''")
         async with asyncio.timeout(30), self._engine.connect() as connection:
             rows = (await connection.execute(statement)).all()
-        self._found = {server_id: (name, kubeconfig) for server_id, name, kubeconfig in rows}
+        self._found = {
+            server_id: (name, opened)
+            for server_id, name, stored in rows
+            if (opened := self._opened(server_id, stored)) is not None
+        }
+
+    def _opened(self, server_id: str, stored: str) -> str | None:
+        try:
+            return self._vault.open(server_id, stored)
+        except SealError as error:
+            log.warning("a server cannot be reached", reason=str(error))
+            return None
 
     async def look_again(self) -> None:
         """For a server that was not there at the last reading: read anew, unless that was only just done.
@@ -140,7 +152,7 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
     engine = create_engine(settings.postgresql.get_secret_value())
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     http = new_http_client()
-    kubeconfigs = Kubeconfigs(engine)
+    kubeconfigs = Kubeconfigs(engine, Vault.of_seed(settings.miner_seed.get_secret_value()))
     clusters = Clusters(kubeconfigs.of, settings.chutes_namespace, kubeconfigs.look_again)
     try:
         gepetto = _gepetto(settings, engine, redis, http, clusters)

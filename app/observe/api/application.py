@@ -33,6 +33,7 @@ from app.observe.view import RedisFleetView
 from app.observe.writer import EventWriter
 from app.protocol.signing import Signer
 from app.protocol.verification import LocalReplayMemory, ManagementVerifier
+from app.storage.sealing import Vault
 
 _READY_TIMEOUT_SECONDS: Final = 5.0
 _REDIS_TIMEOUT_SECONDS: Final = 10.0
@@ -99,7 +100,7 @@ async def run_services(
         if inventory is None:
             engine = create_async_engine(settings.postgresql.get_secret_value(), pool_pre_ping=True)
             stack.push_async_callback(engine.dispose)
-            inventory = SqlInventory(engine)
+            inventory = SqlInventory(engine, Vault.of_seed(settings.miner_seed.get_secret_value()))
         intake = await stack.enter_async_context(ListIntake(settings.redis_url))
         services = build_services(settings, redis, inventory, intake, now)
         async with asyncio.TaskGroup() as tasks:

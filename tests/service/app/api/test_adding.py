@@ -19,7 +19,9 @@ from sqlalchemy import text
 from app.api import bootstrap
 from app.api.verification import Attestation, GravalSession
 from app.protocol.servers import DeviceInfo
+from app.protocol.signing import Purpose
 from app.storage.models import Server
+from app.storage.sealing import Vault, align
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
 from lab.validator.faults import Fault, FaultKind
@@ -235,3 +237,26 @@ async def test_a_failed_graval_check_leaves_nothing(world: World) -> None:
     world.validator.app._state[PROVER] = prover
     await expect_nothing_left(world, await failure_of(world), "too slow")
     assert world.app.state.services.graval.removed == 1
+
+
+async def test_a_kubeconfig_is_stored_sealed_and_handed_out_open(world: World) -> None:
+    assert (await world.add())[1][-1].startswith(COMPLETED)
+    (stored,) = await world.rows("SELECT kubeconfig FROM servers WHERE name = 'worker-1'")
+    assert isinstance(stored, str)
+    assert stored.startswith("headframe-sealed:v1:")
+    assert "node-token" not in stored
+    handed = await world.client.send("GET", "/servers/kubeconfig", purpose=Purpose.KUBECONFIG)
+    assert "node-token" in handed.text
+
+
+async def test_stored_kubeconfigs_are_brought_into_line_both_ways_and_what_does_not_open_is_left(world: World) -> None:
+    assert (await world.add())[1][-1].startswith(COMPLETED)
+    services = world.app.state.services
+    vault = services.settings.vault
+    statement = "SELECT kubeconfig FROM servers WHERE kubeconfig IS NOT NULL"
+    assert await align(services.engine, vault, sealed=True) == 0
+    assert await align(services.engine, Vault.of_seed("cd" * 32), sealed=False) == 0
+    assert await align(services.engine, vault, sealed=False) == 1
+    assert "node-token" in str(await world.rows(statement))
+    assert await align(services.engine, vault, sealed=True) == 1
+    assert "node-token" not in str(await world.rows(statement))

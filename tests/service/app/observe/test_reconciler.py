@@ -19,6 +19,7 @@ from app.observe.janitor import RedisFleetJanitor
 from app.observe.readings import ClusterState, ObservationUnavailableError
 from app.observe.reconciler import AgentStarter, Attempts, Reconciler
 from app.storage.migrate import migrate
+from app.storage.sealing import Vault
 from lab.services.redis import EmbeddedRedis, free_port
 from tests.support.faults import MovableClock
 from tests.support.kubernetes_objects import snapshot
@@ -172,25 +173,29 @@ def test_pauses_between_starts_double_to_half_an_hour() -> None:
 
 async def test_c38_the_inventory_reads_the_servers_table(database_url: str) -> None:
     engine = create_async_engine(database_url)
+    vault = Vault.of_seed("ab" * 32)
     try:
         await migrate(engine)
         async with engine.begin() as connection:
             await connection.execute(
                 text(
                     "INSERT INTO servers (server_id, validator, name, labels, gpu_count, cpu_per_gpu, memory_per_gpu,"
-                    " hourly_cost, agent_api, kubeconfig) VALUES ('u','v','gpu-1','{}',1,1,1,1,'http://a:32000','secret')"
-                )
+                    " hourly_cost, agent_api, kubeconfig) VALUES ('u','v','gpu-1','{}',1,1,1,1,'http://a:32000',:sealed)"
+                ),
+                {"sealed": vault.seal("u", "secret")},
             )
-        inventory = SqlInventory(engine)
+        inventory = SqlInventory(engine, vault)
         assert await inventory.servers() == (Server("gpu-1", "http://a:32000", "secret"),)
         assert "secret" not in repr(await inventory.servers())
+        foreign = SqlInventory(engine, Vault.of_seed("cd" * 32))
+        assert await foreign.servers() == (Server("gpu-1", "http://a:32000", None),)
         assert await inventory.contains("gpu-1")
         assert not await inventory.contains("gpu-2")
     finally:
         await engine.dispose()
     away = create_async_engine(f"postgresql+asyncpg://u:p@127.0.0.1:{free_port()}/x")
     with pytest.raises(InventoryUnavailableError):
-        await SqlInventory(away).servers()
+        await SqlInventory(away, vault).servers()
     await away.dispose()
 
 

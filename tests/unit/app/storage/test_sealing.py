@@ -1,0 +1,44 @@
+"""What is stored of a kubeconfig: unreadable without the miner's seed, bound to its server."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.storage.sealing import PREFIX, SealError, Vault
+
+VAULT = Vault.of_seed("0x" + "ab" * 32)
+
+
+@given(st.text(), st.text(min_size=1))
+def test_what_was_sealed_opens_for_its_server(text: str, server_id: str) -> None:
+    stored = VAULT.seal(server_id, text)
+    assert stored.startswith(PREFIX)
+    assert len(text) < 8 or text not in stored
+    assert VAULT.open(server_id, stored) == text
+
+
+def test_plain_text_as_public_programs_wrote_it_is_still_read() -> None:
+    assert VAULT.open("s", '{"clusters": []}') == '{"clusters": []}'
+
+
+def test_the_same_text_is_never_stored_twice_alike() -> None:
+    assert VAULT.seal("s", "text") != VAULT.seal("s", "text")
+
+
+def test_another_seed_another_server_and_damage_do_not_open_it() -> None:
+    stored = VAULT.seal("s", "a secret text")
+    wrong = [
+        (Vault.of_seed("cd" * 32), "s", stored), (VAULT, "other", stored), (VAULT, "s", stored[:-8] + "AAAAAAA="),
+        (VAULT, "s", PREFIX), (VAULT, "s", PREFIX + "no base64"), (VAULT, "s", PREFIX + "AAAA"),
+    ]  # fmt: skip
+    for vault, server_id, text in wrong:
+        with pytest.raises(SealError, match="does not open with this MINER_SEED") as refused:
+            vault.open(server_id, text)
+        assert "secret text" not in str(refused.value)
+
+
+def test_the_key_shows_nowhere() -> None:
+    assert VAULT.key.hex() not in repr(VAULT)
+    assert "key" not in repr(VAULT)
