@@ -52,6 +52,14 @@ def pinned_archive(repository: str, chart: str, version: str, digest: str, cache
     return target
 
 
+def served_digest(repository: str, chart: str, version: str) -> str | None:
+    """SHA-256 of what the repository serves now, for a person to pin; None where it serves nothing."""
+    try:
+        return _sha256(_fetch(repository.rstrip("/") + "/", chart, version))
+    except (httpx.HTTPError, ChartError):
+        return None
+
+
 def archive_address(index: Mapping[str, Any], repository: str, chart: str, version: str) -> str:
     """Where a repository's index says that a chart's archive is. Pure.
 

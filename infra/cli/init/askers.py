@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 from rich.console import Console
 
 _STEP: Final = re.compile(r"[^.\[\]]+")
+#: An answer that is offered, or how to find one; only looked for where it is needed.
+Offer = str | Callable[[], str | None] | None
 
 
 class BadAnswerError(ValueError):
@@ -21,25 +23,25 @@ class Asker(Protocol):
     #: Whether a wrong answer can be given anew.
     patient: bool
 
-    def ask(self, key: str, text: str, default: str | None) -> str:
-        """The answer to a question; `default` where none is given.
+    def ask(self, key: str, text: str, offer: Offer) -> str:
+        """The answer to a question; what is offered where none is given.
 
         Raises:
-            BadAnswerError: there is none, and no default.
+            BadAnswerError: there is none, and no offer.
         """
         ...
 
     def say(self, text: str) -> None: ...
 
 
-def asked(asker: Asker, key: str, text: str, check: Callable[[str], str | None], default: str | None = None) -> str:
+def asked(asker: Asker, key: str, text: str, check: Callable[[str], str | None], offer: Offer = None) -> str:
     """An answer that passed its check.
 
     Raises:
         BadAnswerError: it did not, and the asker cannot be asked again.
     """
     while True:
-        answer = asker.ask(key, text, default).strip()
+        answer = asker.ask(key, text, offer).strip()
         problem = check(answer)
         if problem is None:
             return answer
@@ -56,10 +58,11 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def ask(self, key: str, text: str, default: str | None) -> str:
+    def ask(self, key: str, text: str, offer: Offer) -> str:
         del key
-        offered = f" [{default}]" if default else ""
-        return self._console.input(f"{text}{offered}: ", markup=False) or default or ""
+        default = _offered(offer)
+        shown = f" [{default}]" if default else ""
+        return self._console.input(f"{text}{shown}: ", markup=False) or default or ""
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
@@ -75,7 +78,7 @@ class AnswerFile:
         self._console = console
         self._taken: set[str] = set()
 
-    def ask(self, key: str, text: str, default: str | None) -> str:
+    def ask(self, key: str, text: str, offer: Offer) -> str:
         self._taken.add(key)
         value: Any = self._tree
         for step in _STEP.findall(key):
@@ -83,9 +86,11 @@ class AnswerFile:
                 value = value.get(step)
             elif isinstance(value, list):
                 value = value[int(step)] if int(step) < len(value) else None
-        if value is None and default is None:
+        if value is None:
+            value = _offered(offer)
+        if value is None:
             raise BadAnswerError(f"{key}: no answer in the file ({text})")
-        return str(default if value is None else value)
+        return str(value)
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
@@ -93,6 +98,10 @@ class AnswerFile:
     def unused(self) -> list[str]:
         """Answers that nobody asked for, which are typing errors."""
         return [key for key in _leaves(self._tree, "") if key not in self._taken]
+
+
+def _offered(offer: Offer) -> str | None:
+    return offer() if callable(offer) else offer
 
 
 def _leaves(value: Any, path: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from app.protocol.gpus import match_device_name
@@ -21,9 +22,10 @@ from infra.spec.model import Sha256
 
 _MIB_PER_GIB: Final = 1024
 _NODES_AT_MOST: Final = 1000
+_SHA256: Final = checks.typed(Sha256, "64 hexadecimal digits")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """Everything that a stack file needs and no default can know, in its own shape; the private key apart."""
 
@@ -31,6 +33,7 @@ class Answers:
     hotkey_ss58: str
     operator_networks: list[str]
     kubernetes: dict[str, Any]
+    chart_digest: str
     control: dict[str, Any]
     gpu_nodes: list[dict[str, Any]]
 
@@ -49,6 +52,7 @@ def interview(asker: Asker, probe: Probe, defaults: Mapping[str, Any]) -> Answer
     text = "Networks that operators come from, with commas between"
     networks = asked(asker, "operator_networks", text, checks.networks, "0.0.0.0/0")
     kubernetes = _kubernetes(asker, probe, defaults["kubernetes"])
+    chart_digest = _chart_digest(asker, probe, defaults["gpu_runtime"])
     control = _machine(asker, lambda: _control(asker, probe, key), lambda entry: {"control": entry})
     nodes: list[dict[str, Any]] = []
     while len(nodes) < _NODES_AT_MOST:
@@ -58,7 +62,15 @@ def interview(asker: Asker, probe: Probe, defaults: Mapping[str, Any]) -> Answer
         if not name:
             break
         nodes.append(_gpu_node(asker, probe, key, at, name, {"control": control, "gpu_nodes": nodes}))
-    return Answers(key, hotkey, [part.strip() for part in networks.split(",")], kubernetes, control, nodes)
+    return Answers(
+        ssh_private_key=key,
+        hotkey_ss58=hotkey,
+        operator_networks=[part.strip() for part in networks.split(",")],
+        kubernetes=kubernetes,
+        chart_digest=chart_digest,
+        control=control,
+        gpu_nodes=nodes,
+    )
 
 
 def _machine(
@@ -82,12 +94,16 @@ def _kubernetes(asker: Asker, probe: Probe, offered: Mapping[str, Any]) -> dict[
     source = asked(asker, "kubernetes.source", "Where its binary comes from (https:// or file:///)", checks.source, url)
     if not source.startswith("https://"):
         return {"version": version, "source": source}
-    known = probe.k3s_checksum(version) if source == url else None
     text = "SHA-256 of the binary, from the release's checksum file"
-    return {
-        "version": version, "source": source,
-        "sha256": asked(asker, "kubernetes.sha256", text, checks.typed(Sha256, "64 hexadecimal digits"), known),
-    }  # fmt: skip
+    known = partial(probe.k3s_checksum, version) if source == url else None
+    return {"version": version, "source": source, "sha256": asked(asker, "kubernetes.sha256", text, _SHA256, known)}
+
+
+def _chart_digest(asker: Asker, probe: Probe, runtime: Mapping[str, Any]) -> str:
+    """Which content of the GPU operator's chart is accepted; what its repository serves now is offered."""
+    place = tuple(str(runtime[key]) for key in ("repository", "chart", "version"))
+    text = f"SHA-256 of chart {place[1]} {place[2]} of {place[0]}"
+    return asked(asker, "gpu_runtime.digest", text, _SHA256, partial(probe.chart_digest, *place))
 
 
 def _control(asker: Asker, probe: Probe, key: str) -> dict[str, Any]:

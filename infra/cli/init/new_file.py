@@ -33,6 +33,9 @@ def composed(example: str, existing: str, answers: Answers) -> str:
     config[f"{PREFIX}gpu_nodes"] = CommentedSeq([CommentedMap(node) for node in answers.gpu_nodes])
     config[f"{PREFIX}miner"] = CommentedMap({"hotkey_ss58": answers.hotkey_ss58})
     config[f"{PREFIX}access"]["operator_networks"] = _in_one_line(answers.operator_networks)
+    runtime = config[f"{PREFIX}gpu_runtime"]
+    runtime["digest"] = answers.chart_digest
+    runtime.ca.items.pop("version", None)  # the example's remark on its placeholder
     config[f"{PREFIX}kubernetes"] = CommentedMap(answers.kubernetes)
     config.update({key: value for key, value in (kept.get("config") or {}).items() if not settings_of_key(key)})
     for key, value in kept.items():

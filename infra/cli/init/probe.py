@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import httpx
 from pydantic import SecretStr
 
+from infra.charts import served_digest
 from infra.provider.children import Children
 from infra.spec import ErrorEvent, Event, FactsEvent, HostFacts, HostRole, HostSpec, Verb
 
@@ -48,6 +49,10 @@ class Probe(Protocol):
         """SHA-256 of the release's binary, as its publisher lists it."""
         ...
 
+    def chart_digest(self, repository: str, chart: str, version: str) -> str | None:
+        """SHA-256 of the chart that the repository serves now."""
+        ...
+
 
 class RealProbe:
     """Looks over the network."""
@@ -76,6 +81,9 @@ class RealProbe:
         except httpx.HTTPError:
             return None
         return checksum_in(answer.text)
+
+    def chart_digest(self, repository: str, chart: str, version: str) -> str | None:
+        return served_digest(repository, chart, version)
 
 
 def checksum_in(listing: str) -> str | None:

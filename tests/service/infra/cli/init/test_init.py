@@ -39,7 +39,10 @@ def test_init_looks_at_the_machine_and_writes_a_stack_with_its_key_encrypted(
         "address": "9.0.0.10", "ssh_host": "127.0.0.1", "ssh_port": sshd.port, "ssh_user": spec.user, "host_key": "yes",
         "cores": 8, "ram_gib": 64,
     }  # fmt: skip
-    answers = {"ssh_key": str(key), "hotkey": HOTKEY, "kubernetes": {"source": "file:///opt/k3s"}, "control": control}
+    answers = {
+        "ssh_key": str(key), "hotkey": HOTKEY, "kubernetes": {"source": "file:///opt/k3s"}, "control": control,
+        "gpu_runtime": {"digest": "0" * 64},
+    }  # fmt: skip
     file = tmp_path / "answers.yaml"
     file.write_text(json.dumps(answers))
     for name, value in new_stack.engine.environment.items():

@@ -32,7 +32,7 @@ from infra.spec import GpuFacts, HostFacts
 from tests.support.settings import HOST_KEY, HOTKEY
 from tests.support.specs import key_pair
 
-DEFAULTS: Mapping[str, Any] = {"kubernetes": {"version": "v1.33.4+k3s1"}}
+DEFAULTS: Mapping[str, Any] = settings_of(EXAMPLE.read_text())
 NODE = {"name": "gpu-0", "address": "9.0.0.11", "host_key": "yes", "hourly_cost_usd": 16.8}
 FACTS = HostFacts(
     os_id="ubuntu", os_version="22.04", cores=96, ram_mib=1_040_000,
@@ -56,6 +56,10 @@ class OneKindOfMachine:
 
     def k3s_checksum(self, version: str) -> str | None:
         return "a" * 64 if version == "v1.33.4+k3s1" else None
+
+    def chart_digest(self, repository: str, chart: str, version: str) -> str | None:
+        assert repository.startswith("https://")
+        return "d" * 64 if chart == "gpu-operator" and version else None
 
 
 @pytest.fixture
@@ -148,8 +152,8 @@ def test_a_machine_that_does_not_answer_is_described_by_hand(key: Path) -> None:
 
 def test_a_person_is_asked_again_and_shown_the_fingerprint(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = iter(
-        ["/nowhere", str(key), HOTKEY, "", "", "file:///opt/k3s", "", "10.0.0.1", "9.0.0.10", "", "", "", "yes", "2",
-         "", "", "9.0.0.10", "", "", "", "yes", "", "", ""]
+        ["/nowhere", str(key), HOTKEY, "", "", "file:///opt/k3s", "", "", "10.0.0.1", "9.0.0.10", "", "", "", "yes",
+         "2", "", "", "9.0.0.10", "", "", "", "yes", "", "", ""]
     )  # fmt: skip
     said = io.StringIO()
     console = Console(file=said, width=200)
