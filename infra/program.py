@@ -20,8 +20,10 @@ from infra.components.control_plane import ControlPlane, ControlPlaneArgs
 from infra.components.gpu_node import GpuNode, GpuNodeArgs
 from infra.components.gpu_runtime import Chart, local_chart
 from infra.components.images import Images, ImagesArgs
+from infra.resources.control_tools import ControlTools
 from infra.resources.host import RegistryLogin
 from infra.settings import FleetSecrets, FleetSettings, PulumiConfigSource, SettingsError, load, read_secrets
+from infra.settings.hosts import control_host
 from infra.transforms import register_transforms
 
 PROJECT: Final = "headframe"
@@ -88,7 +90,24 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
         )
         for node in sorted(settings.gpu_nodes, key=lambda node: node.name)
     }
+    _operators_tools(settings, secrets, control, nodes)
     return _outputs(settings, images, control, nodes)
+
+
+def _operators_tools(
+    settings: FleetSettings, secrets: FleetSecrets, control: ControlPlane, nodes: dict[str, GpuNode]
+) -> None:
+    """On the control host, and apart from its Host: they wait for every node's kubeconfig."""
+    clusters = {settings.control.name: control.cluster} | {
+        name: node.cluster for name, node in nodes.items() if node.cluster
+    }
+    ControlTools(
+        f"{settings.control.name}-tools",
+        control=control_host(settings),
+        private_key=secrets.ssh_private_key,
+        kubeconfigs={name: cluster.kubeconfig for name, cluster in clusters.items()},
+        opts=pulumi.ResourceOptions(parent=control, depends_on=[control.host]),
+    )
 
 
 def _images(settings: FleetSettings, where: Places) -> ImagesArgs:

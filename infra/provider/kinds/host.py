@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,6 +26,8 @@ _CHANGE_SECONDS: Final = 3600.0
 _OBSERVED: Final = ("kubeconfig", "facts", "machineId", "reachable")
 #: Inputs that concern the provider alone: changing them touches no machine, so they can be changed for a dead one.
 _OUR_OWN: Final = frozenset({"onDelete", "state", "connectTimeoutSeconds", "lease"})
+#: Where an image's archive lies, and its bytes, are the building machine's; its reference alone says what it is (D9).
+_OF_THE_BUILDER: Final = re.compile(r"images\[\d+\]\.(path|sha256)")
 _VERBS: Final = {OnDelete.STOP: Verb.STOP, OnDelete.WIPE: Verb.WIPE}
 
 
@@ -52,7 +55,7 @@ class HostResource:
         found = [
             Difference(item.path, item.change, replaces=item.path == "name")
             for item in differences(old_inputs, news)
-            if item.path.partition("[")[0] != "drift"
+            if item.path.partition("[")[0] != "drift" and not _OF_THE_BUILDER.fullmatch(item.path)
         ]
         if old_outputs.get("drift"):
             found.append(Difference("drift", Change.UPDATE, from_state=True))

@@ -91,9 +91,9 @@ def test_no_secret_is_registered_in_plain(recording: Recording) -> None:
         assert "marker" not in str(item.public_inputs), f"{item.type} {item.name} holds a secret in plain"
 
 
-def test_the_ssh_key_reaches_hosts_and_nothing_else(recording: Recording) -> None:
+def test_the_ssh_key_reaches_machines_and_nothing_else(recording: Recording) -> None:
     holders = {item.type for item in recording.resources if PRIVATE_KEY in str(item.plain_inputs)}
-    assert holders == {"headframe:index:Host"}
+    assert holders == {"headframe:index:Host", "headframe:index:ControlTools"}
 
 
 def test_no_command_is_given_a_secret(recording: Recording) -> None:
@@ -184,11 +184,20 @@ def test_a_further_node_only_adds(folder: Path) -> None:
     more = run(fleet(gpu_nodes=[gpu_node("gpu-1", "9.0.1.1"), gpu_node("gpu-5", "9.0.1.5")]), folder)
     before = {(item.type, item.name): item.inputs for item in few.resources}
     after = {(item.type, item.name): item.inputs for item in more.resources}
-    assert {key for key in before if after.get(key) != before[key]} <= {("headframe:index:Host", "control")}
+    # The control host lets the node in, and operators there get its context; no other machine is touched.
+    of_control = {("headframe:index:Host", "control"), ("headframe:index:ControlTools", "control-tools")}
+    assert {key for key in before if after.get(key) != before[key]} <= of_control
     changed = {key for key, value in before[("headframe:index:Host", "control")].items() if key != "firewall"}
     control = ("headframe:index:Host", "control")
     assert all(after[control][key] == before[control][key] for key in changed)
     assert {name for _, name in after.keys() - before.keys() if "gpu-1" not in name} == set()
+
+
+def test_operators_get_the_kubeconfig_of_every_cluster_and_wait_for_it(recording: Recording) -> None:
+    tools = recording.one("headframe:index:ControlTools", "control-tools")
+    assert [cluster["name"] for cluster in tools.plain_inputs["clusters"]] == ["control", "gpu-0", "gpu-1"]
+    assert all(cluster["kubeconfig"] == "[secret]" for cluster in tools.public_inputs["clusters"])
+    assert tools.inputs["scope"] == "tools"
 
 
 def test_the_workloads_of_a_drained_node_leave_and_those_of_a_dead_one_stay_with_it(folder: Path) -> None:

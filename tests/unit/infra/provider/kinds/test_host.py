@@ -138,6 +138,15 @@ async def test_a_preview_of_a_changed_address_keeps_the_kubeconfig_with_the_new_
     assert "https://198.51.100.9:6443" in str(plain(outputs["kubeconfig"]))
 
 
+def test_another_cache_folder_is_no_change_and_another_image_is_one() -> None:
+    resource, _ = host()
+    old = inputs(images=[{"reference": "localhost/a:1", "path": "/home/one/a.tar", "sha256": "a" * 64}])
+    moved = inputs(images=[{"reference": "localhost/a:1", "path": "/home/two/a.tar"}])
+    newer = inputs(images=[{"reference": "localhost/a:2", "path": "/home/two/a.tar"}])
+    assert resource.diff(old, old, moved).differences == ()
+    assert [item.path for item in resource.diff(old, old, newer).differences] == ["images[0].reference"]
+
+
 async def test_what_concerns_only_us_touches_no_machine() -> None:
     resource, children = host()
     old: Properties = {**inputs(), "reachable": True, "facts": {"cores": 4}}
