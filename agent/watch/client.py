@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import httpx
 
-from app.protocol.monitoring import AGENT_VERSION_HEADER, BATCH_FEATURE, FEATURES_HEADER
-from app.protocol.objects import KubernetesObject, ObjectEvent, event_body, events_body, snapshot_body
+from app.protocol.channels import ResourceType
+from app.protocol.monitoring import (
+    AGENT_VERSION_HEADER,
+    BATCH_FEATURE,
+    DIGEST_FEATURE,
+    DIGEST_HEADER,
+    FEATURES_HEADER,
+    RESYNC_HEADER,
+)
+from app.protocol.objects import (
+    KubernetesObject,
+    ObjectEvent,
+    event_body,
+    events_body,
+    partial_snapshot_body,
+    snapshot_body,
+)
 from app.protocol.signing import Purpose, Signer, nonce_v1
 
 AGENT_VERSION: Final = "headframe/1"
@@ -61,6 +76,12 @@ class MonitorClient:
         """Whether the monitor said that it takes several events at once."""
         return BATCH_FEATURE in self.features and not self.is_single
 
+    @property
+    def takes_digests(self) -> bool:
+        """Whether the monitor said that it compares digests. Only with batches: then there is one sender, which can
+        be held while lists are sent."""
+        return DIGEST_FEATURE in self.features and self.takes_batches
+
     async def register(self, objects: Sequence[KubernetesObject]) -> None:
         """POST a snapshot.
 
@@ -85,14 +106,31 @@ class MonitorClient:
         else:
             await self._call("POST", "/events", events_body(events))
 
-    async def heartbeat(self) -> None:
+    async def heartbeat(self, digests: str = "") -> tuple[ResourceType, ...]:
         """PUT a sign of life.
+
+        Args:
+            digests: of all that this monitor has taken (`app.protocol.digests`); empty says nothing of it.
+
+        Returns:
+            The kinds of which the monitor wants a list, because it knows something else.
 
         Raises:
             MonitorError: 404, 409 and 410 ask for a snapshot.
         """
         moment = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
-        await self._call("PUT", "/health", f'{{"state":"active","timestamp":"{moment}"}}'.encode())
+        body = f'{{"state":"active","timestamp":"{moment}"}}'.encode()
+        response = await self._call("PUT", "/health", body, {DIGEST_HEADER: digests} if digests else {})
+        wanted = response.headers.get(RESYNC_HEADER, "").split(",")
+        return tuple(kind for kind in ResourceType if kind.value in wanted)
+
+    async def replace_kinds(self, objects: Sequence[KubernetesObject], kinds: Sequence[ResourceType]) -> None:
+        """PUT complete lists of some kinds, to a monitor that asked for them.
+
+        Raises:
+            MonitorError: as `replace`.
+        """
+        await self._call("PUT", "/resources", partial_snapshot_body(objects, kinds))
 
     async def unregister(self) -> None:
         """DELETE the cluster.
@@ -106,7 +144,9 @@ class MonitorClient:
         response = await self._call(method, path, snapshot_body(objects))
         self.features = frozenset(response.headers.get(FEATURES_HEADER, "").replace(" ", "").split(","))
 
-    async def _call(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+    async def _call(
+        self, method: str, path: str, body: bytes | None, extra: Mapping[str, str] = MappingProxyType({})
+    ) -> httpx.Response:
         call = f"{method} {self._path}{path}"
         nonce = nonce_v1(self._now())
         headers = (
@@ -114,7 +154,7 @@ class MonitorClient:
             if body is None
             else self._signer.management_headers(nonce, body=body) | {"Content-Type": "application/json"}
         )
-        headers[AGENT_VERSION_HEADER] = AGENT_VERSION
+        headers |= {AGENT_VERSION_HEADER: AGENT_VERSION, **extra}
         try:
             response = await self._http.request(method, f"{self._path}{path}", content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

@@ -21,7 +21,7 @@ import structlog
 from agent.watch.client import MonitorClient, MonitorError, NotInInventoryError
 from agent.watch.coalescing import QueueOverflowError
 from agent.watch.metrics import AgentMetrics
-from agent.watch.session import Collected, ResyncNeededError, Session, collect
+from agent.watch.session import Collected, ResyncNeededError, Session, collect, collections_of
 from agent.watch.spacing import SyncSpacing
 from agent.watch.state_file import StateFile
 from app.protocol.kubernetes_reads import ClusterReadError
@@ -212,7 +212,7 @@ class Lifecycle:
 
     async def _connect(self, monitor: MonitorClient, *, register: bool) -> Collected:
         """Collect and send everything. A monitor that knows the cluster (409) gets a PUT, never a DELETE."""
-        collected = await collect(self._parts.kubernetes, self._parts.namespaces)
+        collected = await collect(self._parts.kubernetes, collections_of(self._parts.namespaces))
         self._spacing = self._spacing.sent(time.monotonic())
         self._parts.metrics.snapshots.inc()
         first, second, wrong = (

@@ -15,6 +15,11 @@ class AgentMetrics:
         self.queue_depth = Gauge(f"{prefix}_queue_depth", "Events that wait to be sent.", registry=self.registry)
         self.relists = Counter(f"{prefix}_relists_total", "Lists read again after a gap.", registry=self.registry)
         self.snapshots = Counter(f"{prefix}_snapshots_total", "Complete lists sent.", registry=self.registry)
+        self.partial_lists = Counter(
+            f"{prefix}_partial_lists_total",
+            "Lists of some kinds sent because digests differed.",
+            registry=self.registry,
+        )
         self.state = Gauge(f"{prefix}_state", "1 for the state the agent is in.", ["state"], registry=self.registry)
         self.kubeconfig_expiry = Gauge(
             f"{prefix}_kubeconfig_expiry_seconds",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +20,7 @@ import structlog
 from agent.watch.client import MonitorClient, MonitorError
 from agent.watch.coalescing import CoalescingQueue, Pending
 from agent.watch.metrics import AgentMetrics
+from agent.watch.told import ToldObjects
 from app.protocol.channels import ResourceType
 from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, Presence, list_collection, look_up
 from app.protocol.monitoring import BATCH_EVENTS
@@ -65,14 +67,14 @@ def collections_of(namespaces: Sequence[str]) -> tuple[Collection, ...]:
     return (Collection(ResourceType.NODE), *(Collection(kind, name) for name in namespaces for kind in kinds))
 
 
-async def collect(kubernetes: httpx.AsyncClient, namespaces: Sequence[str]) -> Collected:
-    """Read everything.
+async def collect(kubernetes: httpx.AsyncClient, collections: Sequence[Collection]) -> Collected:
+    """Read these collections.
 
     Raises:
         ClusterReadError: any part failed, or an object could not be read: half a cluster is never reported as a whole.
     """
     listings = []
-    for collection in collections_of(namespaces):
+    for collection in collections:
         listing = await list_collection(kubernetes, collection)
         if listing.skipped:
             raise ClusterReadError(f"{listing.skipped} unreadable objects in {collection.path}")
@@ -97,6 +99,11 @@ class Session:
     status: SessionStatus = field(default_factory=SessionStatus)
     queue: CoalescingQueue = field(default_factory=CoalescingQueue)
     _tasks: asyncio.TaskGroup | None = None
+    #: Held while a batch is on its way, and while lists are read and sent.
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.told = ToldObjects(self.collected.objects)
 
     async def run(self) -> None:
         """Follow, send and beat until something ends it.
@@ -144,15 +151,21 @@ class Session:
             taken = await self.queue.take(limit)
             self.metrics.queue_depth.set(len(self.queue))
             try:
-                await self.monitor.send([pending.event for pending in taken])
+                await self._tell(taken, self._sending if limit > 1 else nullcontext())
             except MonitorError as error:
                 self._not_sent(taken, error)
                 failures += 1
                 await asyncio.sleep(backoff_seconds(failures, random.random()))  # noqa: S311 - jitter
             else:
                 failures = 0
-                self.queue.done(taken)
                 self.metrics.events.labels("sent").inc(len(taken))
+
+    async def _tell(self, taken: Sequence[Pending], turn: AbstractAsyncContextManager[object]) -> None:
+        async with turn:
+            await self.monitor.send([pending.event for pending in taken])
+            for pending in taken:
+                self.told.taken(pending.event)
+            self.queue.done(taken)
 
     def _not_sent(self, taken: Sequence[Pending], error: MonitorError) -> None:
         """Decide about events that the monitor did not take.
@@ -181,7 +194,7 @@ class Session:
         while True:
             pause = self.heartbeat_seconds
             try:
-                await self.monitor.heartbeat()
+                await self._beat_once()
             except MonitorError as error:
                 if error.status in RESYNC_STATUSES:
                     raise ResyncNeededError(str(error)) from error
@@ -193,6 +206,36 @@ class Session:
                 self.status.failure = None
                 self.status.last_heartbeat = datetime.fromtimestamp(self.now(), UTC)
             await asyncio.sleep(pause)
+
+    async def _beat_once(self) -> None:
+        wanted = await self.monitor.heartbeat(self._digests())
+        if not wanted:
+            return
+        try:
+            await self._send_lists(wanted)
+        except ClusterReadError as error:  # the monitor asks again; that the API server is away, the watches find out
+            _log.warning("lists could not be read", kinds=list(wanted), error=str(error))
+
+    def _digests(self) -> str:
+        """What the monitor must know by now; nothing while events wait or are on their way."""
+        settled = not len(self.queue) and not self._sending.locked()
+        return self.told.header if self.monitor.takes_digests and settled else ""
+
+    async def _send_lists(self, kinds: Sequence[ResourceType]) -> None:
+        """Complete lists of these kinds. No event goes out between the list and its being taken, so that what was told
+        stays known; events that wait meanwhile are judged by their versions, as ever.
+
+        Raises:
+            ClusterReadError: a list could not be read whole; nothing was sent.
+            MonitorError: they were not taken.
+        """
+        async with self._sending:
+            collections = [listing.collection for listing in self.collected.listings]
+            fresh = await collect(self.kubernetes, [one for one in collections if one.kind in kinds])
+            await self.monitor.replace_kinds(fresh.objects, kinds)
+            self.told.replace(kinds, fresh.objects)
+        self.metrics.partial_lists.inc()
+        _log.info("sent the lists that the monitor asked for", kinds=list(kinds))
 
 
 def backoff_seconds(failures: int, share: float) -> float:

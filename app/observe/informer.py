@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import httpx
@@ -67,6 +67,8 @@ class InformerServices:
     metrics: MonitorMetrics
     now: Callable[[], float]
     settings: MonitorSettings
+    #: Clusters that are followed now.
+    followed: set[str] = field(default_factory=set)
 
 
 class ClusterInformer:
@@ -88,6 +90,7 @@ class ClusterInformer:
                 error = group.exceptions[0]
                 _log.info("direct informer stopped", cluster=self._cluster, error=str(error) or type(error).__name__)
             finally:
+                self._services.followed.discard(self._cluster)
                 self._services.metrics.informer_synced.labels(self._cluster).set(0)
             failures = 0 if time.monotonic() - started > _LONGEST_BACKOFF_SECONDS else failures + 1
             pause = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 8))
@@ -105,6 +108,7 @@ class ClusterInformer:
         async with open_client(self._access) as client:
             await self._wait_until_tracked()
             listings = await self._take_in(client)
+            self._services.followed.add(self._cluster)
             self._services.metrics.informer_synced.labels(self._cluster).set(1)
             async with asyncio.TaskGroup() as tasks:
                 for collection in COLLECTIONS:
@@ -208,6 +212,10 @@ class InformerSupervisor:
         self._inventory = inventory
         self._services = InformerServices(redis, intake, writer, monitor, metrics, now, settings)
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
+
+    def is_followed(self, cluster: str) -> bool:
+        """Whether an informer follows this cluster now, its first list taken in."""
+        return cluster in self._services.followed
 
     async def run(self) -> None:
         """Follow the inventory; ends by cancellation, and the informers with it."""

@@ -36,14 +36,13 @@ class BodyTooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """How to take in one list. `kinds` restricts what the body may speak of; others in it are ignored."""
+    """How to take in one list. A body that says that it is partial is taken in as one, whatever the mode."""
 
     cluster: str
     mode: SyncMode
     source: Source
     now_ms: int
     agent: str = ""
-    kinds: frozenset[ResourceType] = frozenset(ResourceType)
     versions: Mapping[ResourceType, str] = field(default_factory=dict)
     force: frozenset[tuple[ResourceType, str]] = frozenset()
 
@@ -162,10 +161,11 @@ def take_in_file(redis_url: str, path: str, job: Job) -> SyncResult:
 
 def _take_in_body(redis: Redis, body: bytes, job: Job) -> SyncResult:
     snapshot = parse_snapshot(body)
-    objects = {kind: items for kind, items in snapshot.objects.items() if kind in job.kinds}
-    skipped = {kind: count for kind, count in snapshot.skipped.items() if kind in job.kinds}
-    report = ListReport(job.source, objects, skipped, job.versions, job.force)
-    return take_in(redis, job.cluster, report, job.mode, job.now_ms, agent=job.agent)
+    mode = SyncMode.PART if snapshot.is_partial else job.mode
+    report = ListReport(
+        job.source, snapshot.objects, snapshot.skipped, job.versions, job.force, resets_versions=snapshot.is_partial
+    )
+    return take_in(redis, job.cluster, report, mode, job.now_ms, agent=job.agent)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

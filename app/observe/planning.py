@@ -92,6 +92,7 @@ class ListReport:
     Args:
         versions: the lists' own versions, known only of live lists.
         force: objects whose cached version two live lists contradicted: take the list's word, however old it looks.
+        resets_versions: the same for every object that looks older than the cache: two digests contradicted it.
     """
 
     source: Source
@@ -99,6 +100,7 @@ class ListReport:
     skipped: Mapping[ResourceType, int] = field(default_factory=dict)
     versions: Mapping[ResourceType, str] = field(default_factory=dict)
     force: frozenset[tuple[ResourceType, str]] = frozenset()
+    resets_versions: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ def _additions(
             order = compare_versions(item.resource_version, entry.version)
             if order == 0 and item.field in before.held:
                 operations.append(Operation(Action.RELEASE, kind, item.field, item.uid))
-            if order in {0, -1}:
+            forced = order == -1 and report.resets_versions
+            if order in {0, -1} and not forced:
                 continue
         add_kind = "" if b'"kind":"' + KIND_OF[kind].encode() + b'"' in item.body else KIND_OF[kind]
         operations.append(_put(item, Action.FORCE if forced else Action.PUT, "", add_kind))

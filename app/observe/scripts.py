@@ -12,13 +12,13 @@ OPERATION_FIELDS: Final = 10
 
 #: ARGV: cluster, now_ms, timestamp, mode, list_version, agent, is_complete, then ten per operation:
 #: action, kind, field, uid, version, event, terms, details, kind to add to the body, body.
-#: Mode: event, list, register, resync. Answer: one code per operation (1 applied, 0 not), or [-1] when not tracked.
+#: Mode: event, part, list, register, resync. Answer: one code per operation (1 applied, 0 not), or [-1]: not tracked.
 APPLY: Final = r"""
 local cluster, now, timestamp, mode, list_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local ours = 'headframe:observe:cluster:' .. cluster .. ':'
 local health, state, tombs = 'clusters:' .. cluster .. ':health', ours .. 'state', ours .. 'tombstones'
 local exists = redis.call('EXISTS', health) == 1
-if (mode == 'event' or mode == 'list') and not exists then return {-1} end
+if (mode == 'event' or mode == 'part' or mode == 'list') and not exists then return {-1} end
 
 local function compare(a, b)
   if a == b then return 0 end
@@ -124,7 +124,7 @@ for i = 8, #ARGV, 10 do
   results[#results + 1] = code
 end
 
-if mode ~= 'event' then
+if mode ~= 'event' and mode ~= 'part' then
   if mode ~= 'list' then
     redis.call('DEL', health)
     redis.call('HSET', health, 'cluster_name', cluster, 'state', 'starting', 'last_heartbeat', timestamp,

@@ -25,11 +25,13 @@ from app.protocol.channels import ResourceType, health_key, resources_key
 
 
 class SyncMode(StrEnum):
-    """How a list reaches the cache: as a first registration, as a resync, or beside both as a live list."""
+    """How a list reaches the cache: as a first registration, as a resync, beside both as a live list, or as lists of
+    some kinds only, which say nothing of the cluster as a whole."""
 
     REGISTER = "register"
     RESYNC = "resync"
     LIST = "list"
+    PART = "part"
 
 
 class NotTrackedError(LookupError):
@@ -71,7 +73,7 @@ def take_in(
     """Make the cache equal to a list, in one atomic step.
 
     Raises:
-        NotTrackedError: mode `LIST`, and the cluster is not tracked.
+        NotTrackedError: mode `LIST` or `PART`, and the cluster is not tracked.
     """
     plan = plan_list(report, read_known(redis, cluster, report.objects), now_ms, policy)
     codes = _apply(redis, cluster, plan, report, mode, now_ms, agent)
@@ -146,7 +148,7 @@ def _apply(
     rest = [operation for operation in plan.operations if operation.action not in {Action.PUT, Action.FORCE}]
     codes: list[int] = []
     if not is_tracked(redis, cluster):
-        if mode is SyncMode.LIST:
+        if mode in {SyncMode.LIST, SyncMode.PART}:
             return [-1]
         codes += stage(redis, cluster, puts, now_ms)
         puts = []

@@ -14,7 +14,13 @@ AGENT_VERSION_HEADER: Final = "X-Agent-Version"
 FEATURES_HEADER: Final = "X-Monitor-Features"
 #: Several events in one request: POST `/api/v1/clusters/{c}/events`.
 BATCH_FEATURE: Final = "batch"
-MONITOR_FEATURES: Final = BATCH_FEATURE
+#: Heartbeats may carry digests of what the agent has told; the monitor asks for lists of the kinds that differ.
+DIGEST_FEATURE: Final = "digest"
+MONITOR_FEATURES: Final = f"{BATCH_FEATURE},{DIGEST_FEATURE}"
+#: Sent by our agents with heartbeats while nothing waits to be sent (`app.protocol.digests`).
+DIGEST_HEADER: Final = "X-Agent-Digest"
+#: Sent by our monitor with the answer to such a heartbeat: kinds to send a list of, separated by commas.
+RESYNC_HEADER: Final = "X-Monitor-Resync"
 #: Events of one batch at most.
 BATCH_EVENTS: Final = 200
 

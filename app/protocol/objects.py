@@ -64,10 +64,14 @@ class ObjectEvent:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Every object of a cluster, by kind; `skipped` counts objects that could not be read and were left out."""
+    """Every object of a cluster, by kind; `skipped` counts objects that could not be read and were left out.
+
+    `is_partial`: it speaks of some kinds only, and only those are in the mappings.
+    """
 
     objects: Mapping[ResourceType, tuple[KubernetesObject, ...]]
     skipped: Mapping[ResourceType, int]
+    is_partial: bool = False
 
     @property
     def total(self) -> int:
@@ -121,6 +125,7 @@ class _Resources(msgspec.Struct):
 
 class _SnapshotBody(msgspec.Struct):
     resources: _Resources
+    kinds: list[ResourceType] | None = None
 
 
 _object_decoder: Final = msgspec.json.Decoder(_Object)
@@ -200,16 +205,15 @@ def parse_snapshot(body: bytes) -> Snapshot:
         MalformedObjectError: the body as a whole is not a snapshot; a list that is null counts as that.
     """
     try:
-        resources = _snapshot_decoder.decode(body).resources
+        parsed = _snapshot_decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise MalformedObjectError(str(error)) from None
     except UnicodeDecodeError as error:
         raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
-    lists = {kind: getattr(resources, f"{kind.value}s") for kind in ResourceType}
     objects, skipped = {}, {}
-    for kind, raw_items in lists.items():
-        objects[kind], skipped[kind] = parse_items(raw_items, kind)
-    return Snapshot(objects, skipped)
+    for kind in ResourceType if parsed.kinds is None else parsed.kinds:
+        objects[kind], skipped[kind] = parse_items(getattr(parsed.resources, f"{kind.value}s"), kind)
+    return Snapshot(objects, skipped, is_partial=parsed.kinds is not None)
 
 
 def parse_items(items: Iterable[msgspec.Raw | bytes], kind: ResourceType) -> tuple[tuple[KubernetesObject, ...], int]:
@@ -252,6 +256,13 @@ def snapshot_body(objects: Iterable[KubernetesObject]) -> bytes:
     order = ("deployment", "service", "pod", "node", "job")
     lists = (b'"' + name.encode() + b's":[' + b",".join(by_kind[ResourceType(name)]) + b"]" for name in order)
     return b'{"resources":{' + b",".join(lists) + b"}}"
+
+
+def partial_snapshot_body(objects: Iterable[KubernetesObject], kinds: Iterable[ResourceType]) -> bytes:
+    """Complete lists of some kinds, for a monitor that asked for them. `kinds` is ours and says so in the signed body,
+    so that nothing on the way can turn such a snapshot into one of an emptier cluster."""
+    names = b",".join(b'"' + kind.value.encode() + b'"' for kind in kinds)
+    return snapshot_body(objects)[:-1] + b',"kinds":[' + names + b"]}"
 
 
 def compare_versions(left: str, right: str) -> int | None:

@@ -145,7 +145,7 @@ def agent_settings(folder: Path, namespaces: list[str], **changes: object) -> Ag
         "control_plane_url_file": folder / "control_plane_url",
         "heartbeat_interval": 0.5,
         "sync_spacing_seconds": 0.2,
-        "control_plane_timeout": 5,
+        "control_plane_timeout": 20,
     }
     return AgentSettings.model_validate(values | changes)
 
@@ -160,8 +160,8 @@ async def running_agent(
         yield RunningAgent(url, app.state.lifecycle, http)
 
 
-async def eventually(condition: Callable[[], Any], timeout_seconds: float = 10, what: str = "the condition") -> None:
-    """Wait until an awaitable condition holds.
+async def eventually(condition: Callable[[], Any], timeout_seconds: float = 60, what: str = "the condition") -> None:
+    """Wait until an awaitable condition holds; long enough for a slow machine, since success never waits.
 
     Raises:
         AssertionError: it did not in time.

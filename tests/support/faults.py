@@ -41,3 +41,14 @@ class MovableClock:
 
     def __call__(self) -> float:
         return time.time() + self.offset
+
+
+class StandingClock(MovableClock):
+    """The wall time of its making plus an offset: however slow the machine, only the test moves it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = time.time()
+
+    def __call__(self) -> float:
+        return self._made + self.offset

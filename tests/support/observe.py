@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Self
 
 import httpx
@@ -76,12 +77,21 @@ async def running_monitor(
 class AgentClient:
     """Calls a monitor as agents do, one signature a request."""
 
-    def __init__(self, url: str, cluster: str = "gpu-1", *, agent: str = "", signer: Signer = SIGNER) -> None:
+    def __init__(
+        self,
+        url: str,
+        cluster: str = "gpu-1",
+        *,
+        agent: str = "",
+        signer: Signer = SIGNER,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.url = url
         self.cluster = cluster
         self.http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
         self._agent = agent
         self._signer = signer
+        self._now = now
 
     async def register(self, snapshot: bytes) -> httpx.Response:
         return await self.send("POST", "", snapshot)
@@ -93,21 +103,25 @@ class AgentClient:
         return await self.send("PATCH", "/resources", event)
 
     async def beat(
-        self, body: bytes = b'{"state":"active","timestamp":"2026-01-01T00:00:00.000001+00:00"}'
+        self,
+        body: bytes = b'{"state":"active","timestamp":"2026-01-01T00:00:00.000001+00:00"}',
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> httpx.Response:
-        return await self.send("PUT", "/health", body)
+        return await self.send("PUT", "/health", body, headers)
 
     async def unregister(self) -> httpx.Response:
-        headers = self._signer.management_headers(str(int(time.time())), purpose=Purpose.MONITORING)
+        headers = self._signer.management_headers(str(int(self._now())), purpose=Purpose.MONITORING)
         return await self.http.delete(f"/api/v1/clusters/{self.cluster}", headers=headers)
 
     async def dashboard(self, path: str, **query: str) -> httpx.Response:
-        headers = self._signer.management_headers(str(int(time.time())), purpose=Purpose.MANAGEMENT)
+        headers = self._signer.management_headers(str(int(self._now())), purpose=Purpose.MANAGEMENT)
         return await self.http.get(f"/api/v1/monitoring{path}", params=query, headers=headers)
 
-    async def send(self, method: str, path: str, body: bytes) -> httpx.Response:
-        headers = self._signer.management_headers(str(int(time.time())), body=body)
-        headers["Content-Type"] = "application/json"
+    async def send(
+        self, method: str, path: str, body: bytes, extra: Mapping[str, str] = MappingProxyType({})
+    ) -> httpx.Response:
+        headers = self._signer.management_headers(str(int(self._now())), body=body)
+        headers |= {"Content-Type": "application/json", **extra}
         if self._agent:
             headers["X-Agent-Version"] = self._agent
         return await self.http.request(method, f"/api/v1/clusters/{self.cluster}{path}", content=body, headers=headers)

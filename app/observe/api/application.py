@@ -21,6 +21,7 @@ from starlette.routing import Route
 from app.observe.api.clusters import ClusterRoutes
 from app.observe.api.dashboard import DashboardRoutes
 from app.observe.api.requests import Gate, json_response
+from app.observe.digesting import DigestCheck
 from app.observe.health import HealthChecker
 from app.observe.informer import InformerSupervisor
 from app.observe.intake import ListIntake
@@ -66,16 +67,17 @@ def build_services(
     monitor = Monitor(redis, inventory, intake, writer, now, policy)
     gate = Gate(ManagementVerifier(settings.miner_ss58, LocalReplayMemory()), now, metrics)
     view = RedisFleetView(redis, now)
-    clusters = ClusterRoutes(monitor, gate, metrics)
+    informers = None
+    if settings.observation_mode is not ObservationMode.PUSH:
+        informers = InformerSupervisor(redis, inventory, intake, writer, monitor, metrics, now, settings)
+    digests = DigestCheck(redis, metrics, informers.is_followed if informers else lambda _: False, now)
+    clusters = ClusterRoutes(monitor, gate, metrics, digests)
     checker = HealthChecker(
         redis, view, monitor, metrics, clusters.failed, now, heartbeat_seconds=settings.heartbeat_interval
     )
     signer = Signer.from_seed(settings.miner_seed.get_secret_value())
     starter = AgentStarter(signer, settings.monitor_api, now) if settings.monitor_api else None
     reconciler = Reconciler(redis, view, monitor, inventory, starter, metrics, now, settings)
-    informers = None
-    if settings.observation_mode is not ObservationMode.PUSH:
-        informers = InformerSupervisor(redis, inventory, intake, writer, monitor, metrics, now, settings)
     dashboard = DashboardRoutes(view, gate)
     return Services(
         redis, inventory, view, monitor, writer, metrics, clusters, dashboard, checker, reconciler, informers

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.observe.api.requests import EVENT_BODY_BYTES, SMALL_BODY_BYTES, SNAPSHOT_BODY_BYTES, Gate, json_response
+from app.observe.digesting import DigestCheck
 from app.observe.intake import Spool
 from app.observe.inventory import InventoryUnavailableError
 from app.observe.metrics import MonitorMetrics
@@ -29,7 +30,14 @@ from app.observe.monitor import Heartbeat, Monitor, Outcome
 from app.observe.planning import Source
 from app.observe.readings import ClusterState, ObservationUnavailableError
 from app.observe.store import NotTrackedError, SyncMode
-from app.protocol.monitoring import AGENT_VERSION_HEADER, FEATURES_HEADER, MONITOR_FEATURES
+from app.protocol.digests import decode_digests
+from app.protocol.monitoring import (
+    AGENT_VERSION_HEADER,
+    DIGEST_HEADER,
+    FEATURES_HEADER,
+    MONITOR_FEATURES,
+    RESYNC_HEADER,
+)
 from app.protocol.objects import MalformedObjectError, ObjectEvent, parse_event, parse_events
 from app.protocol.signing import Purpose
 
@@ -52,6 +60,7 @@ class ClusterRoutes:
     monitor: Monitor
     gate: Gate
     metrics: MonitorMetrics
+    digests: DigestCheck
     failed: dict[str, str] = field(default_factory=dict)
     _snapshots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_SNAPSHOTS))
 
@@ -88,7 +97,10 @@ class ClusterRoutes:
             return await self._apply(request.path_params["cluster"], lambda: parse_events(spool.read()))
 
     async def heartbeat(self, request: Request) -> Response:
-        """PUT health. 409 asks the agent for a complete list; the next heartbeat after one is always accepted."""
+        """PUT health. 409 asks the agent for a complete list; the next heartbeat after one is always accepted.
+
+        An agent of ours that says what it has told may be asked for the lists of some kinds beside.
+        """
         cluster = request.path_params["cluster"]
         with Spool() as spool:
             await self.gate.receive(request, spool, SMALL_BODY_BYTES)
@@ -99,7 +111,13 @@ class ClusterRoutes:
         if outcome in {Outcome.UNHEALTHY, Outcome.RESYNC}:
             self.metrics.resyncs.labels(outcome.value).inc()
             raise HTTPException(409, f"Cluster {cluster} is in unhealthy state; send its resources again.")
-        return json_response({"status": "success", "cluster_name": cluster})
+        response = json_response({"status": "success", "cluster_name": cluster})
+        told = decode_digests(request.headers.get(DIGEST_HEADER, ""))
+        wanted = await self.digests.lists_wanted(cluster, told)
+        if wanted:
+            _log.warning("an agent knows something else", cluster=cluster, kinds=list(wanted))
+            response.headers[RESYNC_HEADER] = ",".join(wanted)
+        return response
 
     async def unregister(self, request: Request) -> Response:
         """DELETE: the cluster goes after a grace period, which a new snapshot ends."""
@@ -121,6 +139,8 @@ class ClusterRoutes:
                     )
                 except MalformedObjectError as error:
                     raise HTTPException(422, str(error)) from None
+                except NotTrackedError:
+                    raise HTTPException(410, f"Cluster {cluster} is not tracked.") from None
         if outcome is Outcome.NOT_IN_INVENTORY:
             raise HTTPException(404, "Server does not exist in inventory.")
         if outcome is Outcome.ALREADY_TRACKED:

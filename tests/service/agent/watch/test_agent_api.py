@@ -43,9 +43,8 @@ async def agent(api_server: LocalApiServer, cluster: Cluster, tmp_path: Path) ->
 @pytest.mark.parametrize("state", list(AgentState))
 async def test_c1_health_is_503_in_state_error_alone(agent: RunningAgent, state: AgentState) -> None:
     agent.lifecycle._set(state)
-    started = time.perf_counter()
-    answer = await agent.http.get("/monitor/health")
-    assert time.perf_counter() - started < 0.5
+    async with agent.lifecycle._lock:  # C8: a start or stop that hangs does not hold up the probe
+        answer = await agent.http.get("/monitor/health")
     assert answer.status_code == (503 if state is AgentState.ERROR else 200)
     if state is not AgentState.ERROR:
         assert answer.json() == {"status": "healthy", "cluster": "gpu-1"}
@@ -114,7 +113,7 @@ async def test_c6_c12_a_start_that_fails_is_500_with_the_cause_and_goes_on_tryin
         assert (tmp_path / "control_plane_url").read_text() == monitor.url
         assert (tmp_path / "control_plane_url").stat().st_mode & 0o777 == 0o600
         monitor.answers.update(replace=[200])
-        await eventually(lambda: _is(agent, "running"), 15)
+        await eventually(lambda: _is(agent, "running"))
 
 
 async def test_c7_stopping_is_idempotent_and_needs_a_monitor_once(agent: RunningAgent, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Everything goes wrong for a while, then nothing may be wrong (spec: agent-monitor 21 T7, T10, T11).
 
 Real API server, Redis and monitor; our agent loses a tenth of its requests; the monitor restarts, Redis is flushed and
-restarted, clocks jump a day, and the agent of a second node falls silent. Bounded: 15 s of faults, 30 s to heal.
+restarted, clocks jump a day, and the agent of a second node falls silent. 15 s of faults, longer only where a slow
+machine needs it for as many requests and readings; 30 s to heal.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from app.observe.view import RedisFleetView
 from app.protocol.channels import ResourceType
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.redis import EmbeddedRedis, free_port
-from tests.support.agents import Cluster, own_cluster, portable_kubeconfig
+from tests.support.agents import Cluster, eventually, own_cluster, portable_kubeconfig
 from tests.support.faults import FaultyTransport, MovableClock
 from tests.support.kubernetes_objects import node, pod, snapshot
 from tests.support.observe import SIGNER, AgentClient, MemoryInventory, monitor_settings, running_monitor
@@ -122,7 +123,7 @@ class Chaos:
         for fault in ("monitor", "flush", "clock", "redis", "monitor", "clock", "flush"):
             await asyncio.sleep(_FAULTS_SECONDS / 7)
             if fault == "monitor":
-                self.restart.set()
+                await self._restart_monitor()
             elif fault == "flush":
                 async with Redis.from_url(self.redis.url) as client:
                     await client.flushall()
@@ -134,6 +135,15 @@ class Chaos:
                 self.clock.offset = self.dice.choice([-86_400.0, 86_400.0])
                 await asyncio.sleep(1)
                 self.clock.offset = 0.0
+
+    async def _restart_monitor(self) -> None:
+        wanted = self.restarts + 1
+
+        async def restarted() -> bool:
+            self.restart.set()  # again and again: a monitor that is just starting does not hear it
+            return self.restarts >= wanted
+
+        await eventually(restarted, what="the monitor's restart")
 
     async def divergent(self) -> set[str]:
         """Pods that differ between the API server and the cache."""
@@ -196,7 +206,7 @@ async def silent_neighbour(chaos: Chaos) -> None:
             await asyncio.sleep(0.5)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_t7_t10_t11_chaos_leaves_nothing_divergent_and_deletes_nothing_that_lives(
     api_server: LocalApiServer, tmp_path: Path
 ) -> None:
@@ -214,6 +224,7 @@ async def test_t7_t10_t11_chaos_leaves_nothing_divergent_and_deletes_nothing_tha
                 reading, churning = asyncio.create_task(chaos.read()), asyncio.create_task(chaos.churn())
                 neighbour = asyncio.create_task(silent_neighbour(chaos))
                 await chaos.harm()
+                await eventually(lambda: _enough(chaos, transport), what="enough readings and lost requests")
                 transport.share = 0.0
                 seconds = await _seconds_until_equal(chaos, churning)
                 await neighbour
@@ -229,11 +240,12 @@ async def test_t7_t10_t11_chaos_leaves_nothing_divergent_and_deletes_nothing_tha
     print(f"equal {seconds:.1f} s after the faults; {transport.lost} requests lost; {chaos.readings} readings")
     assert seconds <= _HEAL_SECONDS
     assert chaos.wrong == []
-    assert chaos.readings > 100
-    assert transport.lost > 5
-    assert chaos.restarts >= 2
     # The last flush took the silent node's data with it; whatever is there is not offered as the truth.
     assert left.health.state in {ClusterState.ABSENT, ClusterState.UNHEALTHY} or not left.objects
+
+
+async def _enough(chaos: Chaos, transport: FaultyTransport) -> bool:
+    return chaos.readings > 100 and transport.lost > 5
 
 
 async def _seconds_until_equal(chaos: Chaos, churning: asyncio.Task[None]) -> float:

@@ -57,7 +57,7 @@ async def test_pull_needs_no_agent(
     await cluster.create_pod("a")
     settings = monitor_settings(redis_server.url, observation_mode=ObservationMode.PULL, heartbeat_interval=1)
     async with running_monitor(settings, inventory) as monitor:
-        await eventually(lambda: equal(monitor, cluster), 15)
+        await eventually(lambda: equal(monitor, cluster))
         await cluster.create_pod("b")
         await cluster.label_pod("a", turn="2")
         await eventually(lambda: equal(monitor, cluster))
@@ -65,7 +65,7 @@ async def test_pull_needs_no_agent(
         await eventually(lambda: equal(monitor, cluster))
         assert (await monitor.services.view.health("gpu-1")).state is ClusterState.ACTIVE
         await redis.flushall()
-        await eventually(lambda: equal(monitor, cluster), 15)
+        await eventually(lambda: equal(monitor, cluster))
 
 
 async def test_both_repairs_what_agents_lost_and_confirms_what_they_only_suggest(
@@ -77,12 +77,12 @@ async def test_both_repairs_what_agents_lost_and_confirms_what_they_only_suggest
     async with running_monitor(settings, inventory) as monitor, AgentClient(monitor.url) as agent:
         assert await redis.exists("clusters:gpu-1:health") == 0
         await agent.register(snapshot([], nodes=[]))
-        await eventually(lambda: equal(monitor, cluster), 15, "a partial snapshot to be filled up")
+        await eventually(lambda: equal(monitor, cluster), what="a partial snapshot to be filled up")
         await agent.replace(snapshot([], nodes=[]))
         assert await equal(monitor, cluster), "an empty list must not take anything away"
         for number in range(6):
             await cluster.delete_pod(f"p{number}")
-        await eventually(lambda: equal(monitor, cluster), 15, "everything to go that is gone")
+        await eventually(lambda: equal(monitor, cluster), what="everything to go that is gone")
 
 
 async def test_anti_entropy_finds_and_repairs_what_no_event_will_tell(
@@ -95,15 +95,15 @@ async def test_anti_entropy_finds_and_repairs_what_no_event_will_tell(
     )
     async with running_monitor(settings, inventory) as monitor, AgentClient(monitor.url) as agent:
         await agent.register(snapshot([], nodes=[]))
-        await eventually(lambda: equal(monitor, cluster), 15)
+        await eventually(lambda: equal(monitor, cluster))
         await redis.hdel("clusters:gpu-1:resources:pod", "chutes:a")
         entries = "headframe:observe:cluster:gpu-1:entries:pod"
         entry = cast("bytes", await redis.hget(entries, "chutes:b"))
         uid, _, rest = entry.split(b"\n", 2)
         await redis.hset(entries, "chutes:b", b"\n".join([uid, b"999999999", rest]).decode())
         await redis.hset("clusters:gpu-1:resources:pod", "chutes:ghost", orjson.dumps(pod("ghost")))
-        await eventually(lambda: equal(monitor, cluster), 30, "the differences to be repaired")
-        await eventually(lambda: _absent(redis), 10, "the ghost to go")
+        await eventually(lambda: equal(monitor, cluster), what="the differences to be repaired")
+        await eventually(lambda: _absent(redis), what="the ghost to go")
 
 
 async def test_x8_an_api_server_that_cannot_be_reached_changes_nothing(

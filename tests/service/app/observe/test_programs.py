@@ -40,7 +40,7 @@ async def program(module: str, port: int, **environment: str) -> AsyncIterator[h
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=values)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await eventually(lambda: _answers(client), 40, f"{module} to serve")
+            await eventually(lambda: _answers(client), what=f"{module} to serve")
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
@@ -74,7 +74,7 @@ async def test_an_agent_reports_to_a_monitor(
         headers = SIGNER.management_headers(str(int(time.time())), body=body)
         answer = await client.post("/monitor/start", content=body, headers=headers, timeout=30)
         assert (answer.status_code, answer.json()["message"]) == (200, "Monitoring started")
-        await eventually(lambda: _is_active(redis), 20, "the heartbeat")
+        await eventually(lambda: _is_active(redis), what="the heartbeat")
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:

@@ -21,7 +21,7 @@ from app.observe.reconciler import AgentStarter, Attempts, Reconciler
 from app.storage.migrate import migrate
 from app.storage.sealing import Vault
 from lab.services.redis import EmbeddedRedis, free_port
-from tests.support.faults import MovableClock
+from tests.support.faults import StandingClock
 from tests.support.kubernetes_objects import snapshot
 from tests.support.observe import (
     SIGNER,
@@ -52,7 +52,7 @@ async def monitor(
         yield running
 
 
-def reconciler(monitor: RunningMonitor, inventory: MemoryInventory, redis_url: str, clock: MovableClock) -> Reconciler:
+def reconciler(monitor: RunningMonitor, inventory: MemoryInventory, redis_url: str, clock: StandingClock) -> Reconciler:
     services = monitor.services
     starter = AgentStarter(SIGNER, "http://monitor.invalid:32001", clock)
     settings = monitor_settings(redis_url, monitor_api="http://monitor.invalid:32001")
@@ -86,7 +86,7 @@ class Agent:
 async def test_a_cluster_is_forgotten_only_when_its_server_is_missing_twice_a_minute_apart(
     monitor: RunningMonitor, inventory: MemoryInventory, redis_server: EmbeddedRedis
 ) -> None:
-    clock = MovableClock()
+    clock = StandingClock()
     made = reconciler(monitor, inventory, redis_server.url, clock)
     inventory.rows = [row for row in inventory.rows if row.name == "gpu-1"]
     for ahead, left in ((0, 2), (30, 2), (61, 1)):
@@ -98,7 +98,7 @@ async def test_a_cluster_is_forgotten_only_when_its_server_is_missing_twice_a_mi
 async def test_a_server_that_came_back_is_not_counted_as_missing(
     monitor: RunningMonitor, inventory: MemoryInventory, redis_server: EmbeddedRedis
 ) -> None:
-    clock = MovableClock()
+    clock = StandingClock()
     made = reconciler(monitor, inventory, redis_server.url, clock)
     rows = list(inventory.rows)
     for ahead, present in ((0, False), (30, True), (61, False), (100, False)):
@@ -111,7 +111,7 @@ async def test_a_server_that_came_back_is_not_counted_as_missing(
 async def test_an_inventory_that_does_not_answer_forgets_nothing(
     monitor: RunningMonitor, inventory: MemoryInventory, redis_server: EmbeddedRedis
 ) -> None:
-    made = reconciler(monitor, inventory, redis_server.url, MovableClock())
+    made = reconciler(monitor, inventory, redis_server.url, StandingClock())
     inventory.is_down = True
     with pytest.raises(InventoryUnavailableError):
         await made.reconcile()
@@ -121,7 +121,7 @@ async def test_an_inventory_that_does_not_answer_forgets_nothing(
 async def test_agents_that_do_not_report_are_started_with_growing_pauses(
     monitor: RunningMonitor, inventory: MemoryInventory, redis_server: EmbeddedRedis
 ) -> None:
-    clock, agent = MovableClock(), Agent(500)
+    clock, agent = StandingClock(), Agent(500)
     made = reconciler(monitor, inventory, redis_server.url, clock)
     async with agent.serve() as url:
         inventory.rows = [Server("gpu-1", url), Server("gpu-2", "http://127.0.0.1:1")]
@@ -142,20 +142,20 @@ async def test_a_healthy_cluster_whose_agent_says_stopped_is_started_at_once(
     agent = Agent(200, "stopped")
     async with agent.serve() as url:
         inventory.rows = [Server("gpu-1", url)]
-        await reconciler(monitor, inventory, redis_server.url, MovableClock()).reconcile()
+        await reconciler(monitor, inventory, redis_server.url, StandingClock()).reconcile()
         assert len(agent.starts) == 1
 
 
 async def test_one_of_two_reconcilers_leads(
     monitor: RunningMonitor, inventory: MemoryInventory, redis_server: EmbeddedRedis
 ) -> None:
-    first, second = (reconciler(monitor, inventory, redis_server.url, MovableClock()) for _ in range(2))
+    first, second = (reconciler(monitor, inventory, redis_server.url, StandingClock()) for _ in range(2))
     assert [await first._holds_lock(), await second._holds_lock(), await first._holds_lock()] == [True, False, True]
 
 
 @pytest.mark.parametrize(("status", "word"), [(200, "started"), (409, "running"), (401, "refused")])
 async def test_the_starter_tells_apart_what_agents_answer(status: int, word: str) -> None:
-    starter = AgentStarter(SIGNER, "http://m", MovableClock())
+    starter = AgentStarter(SIGNER, "http://m", StandingClock())
     async with Agent(status).serve() as url:
         assert await starter.start(url) == word
         assert not await starter.is_stopped(url)
@@ -200,7 +200,7 @@ async def test_c38_the_inventory_reads_the_servers_table(database_url: str) -> N
 
 
 async def test_consumers_can_remove_a_cluster_and_stop_trusting_one(monitor: RunningMonitor, redis: Redis) -> None:
-    clock = MovableClock()
+    clock = StandingClock()
     janitor = RedisFleetJanitor(redis, clock)
     await janitor.mark_unhealthy("gpu-1", "an operator's doubt")
     await janitor.mark_unhealthy("nobody", "x")

@@ -112,8 +112,8 @@ async def test_x1_both_agents_leave_the_same_keys(
         changed = await cluster.label_pod("kept", turn="2")
         added = await cluster.create_pod("added")
         await cluster.delete_pod("gone")
-        await eventually(lambda: _settled(view, cluster), 15, "our agent's events")
-        await eventually(lambda: _is_active(view), 15, "the heartbeat")
+        await eventually(lambda: _settled(view, cluster), what="our agent's events")
+        await eventually(lambda: _is_active(view), what="the heartbeat")
         ours = await recorded(redis)
         assert (await agent.stop()).status_code == 200
         await monitor.services.monitor.finish_removals(["gpu-1"])
