@@ -34,6 +34,7 @@ class FakeMonitor:
 
     answers: dict[str, list[int]] = field(default_factory=dict)
     details: dict[int, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     url: str = ""
 
@@ -51,6 +52,7 @@ class FakeMonitor:
             ("POST", ""): "register",
             ("PUT", "resources"): "replace",
             ("PATCH", "resources"): "event",
+            ("POST", "events"): "events",
             ("PUT", "health"): "heartbeat",
             ("DELETE", ""): "unregister",
         }.get((request.method, path), "unknown")
@@ -58,7 +60,7 @@ class FakeMonitor:
         queue = self.answers.get(name, [200])
         status = queue.pop(0) if len(queue) > 1 else queue[0]
         detail = self.details.get(status, f"told to answer {status}")
-        return Response(orjson.dumps({"detail": detail}), status, media_type="application/json")
+        return Response(orjson.dumps({"detail": detail}), status, self.headers, media_type="application/json")
 
 
 @asynccontextmanager

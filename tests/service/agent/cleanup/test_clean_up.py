@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from asyncio import create_subprocess_exec, subprocess
-from collections.abc import AsyncIterator
 
 import httpx
 import orjson
@@ -17,16 +16,10 @@ from agent.cleanup.__main__ import clean_up
 from app.protocol.cluster_access import open_client
 from app.protocol.kubernetes_reads import ClusterReadError
 from lab.kubernetes.apiserver import LocalApiServer
-from tests.support.agents import Cluster, access_of, own_cluster
+from tests.support.agents import Cluster, access_of
 
 pytestmark = pytest.mark.service
 _JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-async def cluster(api_server: LocalApiServer) -> AsyncIterator[Cluster]:
-    async with own_cluster(api_server) as made:
-        yield made
 
 
 async def create_chute_service(cluster: Cluster, deployment_id: str) -> None:

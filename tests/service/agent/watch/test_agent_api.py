@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
@@ -12,32 +11,15 @@ import pytest
 
 from agent.watch.client import MonitorClient, MonitorError
 from app.protocol.monitoring import AgentState
-from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.agents import (
     Cluster,
     RunningAgent,
-    access_of,
-    agent_settings,
     eventually,
-    own_cluster,
-    running_agent,
 )
 from tests.support.fake_monitor import fake_monitor
 from tests.support.observe import SIGNER
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture
-async def cluster(api_server: LocalApiServer) -> AsyncIterator[Cluster]:
-    async with own_cluster(api_server) as made:
-        yield made
-
-
-@pytest.fixture
-async def agent(api_server: LocalApiServer, cluster: Cluster, tmp_path: Path) -> AsyncIterator[RunningAgent]:
-    async with running_agent(agent_settings(tmp_path, [cluster.namespace]), access_of(api_server)) as running:
-        yield running
 
 
 @pytest.mark.parametrize("state", list(AgentState))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -22,24 +21,11 @@ from tests.support.agents import (
     access_of,
     agent_settings,
     eventually,
-    own_cluster,
     running_agent,
 )
 from tests.support.fake_monitor import FakeMonitor, fake_monitor
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture
-async def cluster(api_server: LocalApiServer) -> AsyncIterator[Cluster]:
-    async with own_cluster(api_server) as made:
-        yield made
-
-
-@pytest.fixture
-async def agent(api_server: LocalApiServer, cluster: Cluster, tmp_path: Path) -> AsyncIterator[RunningAgent]:
-    async with running_agent(agent_settings(tmp_path, [cluster.namespace]), access_of(api_server)) as running:
-        yield running
 
 
 async def saw(monitor: FakeMonitor, *wanted: tuple[str, str]) -> None:

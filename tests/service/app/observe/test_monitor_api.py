@@ -28,19 +28,6 @@ pytestmark = pytest.mark.service
 
 
 @pytest.fixture
-def inventory() -> MemoryInventory:
-    return MemoryInventory.of("gpu-1", "gpu-2")
-
-
-@pytest.fixture
-async def monitor(
-    redis: Redis, redis_server: EmbeddedRedis, inventory: MemoryInventory
-) -> AsyncIterator[RunningMonitor]:
-    async with running_monitor(monitor_settings(redis_server.url), inventory) as running:
-        yield running
-
-
-@pytest.fixture
 async def agent(monitor: RunningMonitor) -> AsyncIterator[AgentClient]:
     async with AgentClient(monitor.url) as client:
         yield client

@@ -29,7 +29,6 @@ from tests.support.observe import (
     MemoryInventory,
     RunningMonitor,
     monitor_settings,
-    running_monitor,
 )
 from tests.support.serving import serving
 
@@ -37,19 +36,12 @@ pytestmark = pytest.mark.service
 
 
 @pytest.fixture
-def inventory() -> MemoryInventory:
-    return MemoryInventory.of("gpu-1", "gpu-2")
-
-
-@pytest.fixture
-async def monitor(
-    redis: Redis, redis_server: EmbeddedRedis, inventory: MemoryInventory
-) -> AsyncIterator[RunningMonitor]:
-    async with running_monitor(monitor_settings(redis_server.url), inventory) as running:
-        for name in ("gpu-1", "gpu-2"):
-            async with AgentClient(running.url, name) as agent:
-                await agent.register(snapshot())
-        yield running
+async def monitor(monitor: RunningMonitor) -> RunningMonitor:
+    """The room's monitor, both servers registered."""
+    for name in ("gpu-1", "gpu-2"):
+        async with AgentClient(monitor.url, name) as agent:
+            await agent.register(snapshot())
+    return monitor
 
 
 def reconciler(monitor: RunningMonitor, inventory: MemoryInventory, redis_url: str, clock: StandingClock) -> Reconciler:

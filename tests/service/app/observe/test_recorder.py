@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.redis import EmbeddedRedis
-from tests.support.agents import Cluster, access_of, agent_settings, eventually, own_cluster, running_agent
+from tests.support.agents import Cluster, access_of, agent_settings, eventually, running_agent
 from tests.support.observe import AgentClient, MemoryInventory, RunningMonitor, monitor_settings, running_monitor
 
 pytestmark = pytest.mark.service
@@ -30,12 +30,6 @@ async def monitor(redis: Redis, redis_server: EmbeddedRedis) -> AsyncIterator[Ru
     settings = monitor_settings(redis_server.url, removal_grace_seconds=0)
     async with running_monitor(settings, inventory) as running:
         yield running
-
-
-@pytest.fixture
-async def cluster(api_server: LocalApiServer) -> AsyncIterator[Cluster]:
-    async with own_cluster(api_server) as made:
-        yield made
 
 
 async def recorded(redis: Redis) -> dict[str, dict[str, Any]]:
