@@ -20,7 +20,7 @@ from app.api.adding import Candidate
 from app.api.agents import AgentError, AttestationProxy
 from app.api.cluster import ClusterError, NodeFacts, connect, derived_columns
 from app.api.services import Services
-from app.api.verification import Attestation, Graval, Strategy, VerificationError
+from app.api.verification import Attestation, Graval, NodeAccess, Strategy, VerificationError
 from app.protocol import labels
 from app.storage import servers
 from app.storage.additions import NodeKind, NodeProfile
@@ -173,7 +173,8 @@ class Bootstrap:
     def _strategy(self, server: Server, kind: NodeKind) -> Strategy:
         services = self._services
         if kind is NodeKind.BARE:
-            return Graval(services.engine, self._candidate.validator, services.graval)
+            access = NodeAccess(self._candidate.cluster, self._candidate.user)
+            return Graval(services.engine, self._candidate.validator, services.graval, access)
         proxy = AttestationProxy(server.ip_address or "", services.settings.signer, services.clock)
         return Attestation(services.engine, self._candidate.validator, proxy)
 

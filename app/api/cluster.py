@@ -99,16 +99,30 @@ class HttpNodeApi:
 
 @asynccontextmanager
 async def connect(cluster: ClusterFields, user: UserFields) -> AsyncIterator[HttpNodeApi]:
-    """Open a cluster by whitelisted kubeconfig fields.
+    """Open a cluster's nodes by whitelisted kubeconfig fields.
+
+    Raises:
+        ClusterError: its certificates cannot be read.
+    """
+    async with open_http(cluster, user) as http:
+        yield HttpNodeApi(http, cluster.server)
+
+
+@asynccontextmanager
+async def open_http(cluster: ClusterFields, user: UserFields) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a cluster's credentials, and with nothing from this process's environment.
 
     Raises:
         ClusterError: its certificates cannot be read.
     """
     headers = {"Authorization": f"Bearer {user.token}"} if user.token else {}
     auth = (user.username, user.password or "") if user.username else None
-    verify = _tls(cluster, user)
-    async with httpx.AsyncClient(verify=verify, headers=headers, auth=auth, timeout=TIMEOUT_SECONDS) as http:
-        yield HttpNodeApi(http, cluster.server)
+    client = httpx.AsyncClient(
+        base_url=cluster.server, verify=_tls(cluster, user), headers=headers, auth=auth, timeout=TIMEOUT_SECONDS,
+        trust_env=False,
+    )  # fmt: skip
+    async with client as http:
+        yield http
 
 
 def _tls(cluster: ClusterFields, user: UserFields) -> ssl.SSLContext:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from app.api import deployments, errors, health, leader, openapi, registry, servers, why
 from app.api.fastpath import FastPath
+from app.api.graval_node import NodeBootstrap
 from app.api.registry import TokenCache
 from app.api.services import open_services
 from app.api.settings import Settings
@@ -31,7 +32,8 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, clock=clock, graval=graval) as services:
+        node = graval or NodeBootstrap(settings, clock)
+        async with open_services(settings, clock=clock, graval=node) as services:
             app.state.services = services
             app.state.registry_tokens = TokenCache()
             task = asyncio.create_task(leader.lead(services))

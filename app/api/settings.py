@@ -47,6 +47,13 @@ class Settings(BaseSettings):
     control_external_ip: str | None = None
     service_account_token_path: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
     service_account_ca_path: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    #: Image of GraVal's bootstrap service; without one bare nodes cannot be added.
+    graval_bootstrap_image: str | None = None
+    graval_bootstrap_timeout: float = Field(600, gt=0, le=900)
+    #: Runtime class of its pod; empty takes the cluster's default.
+    nvidia_runtime: str = "nvidia"
+    #: Admit nodes whose GPUs are simulated: labs only.
+    graval_simulated: bool = False
     #: Addresses whose X-Forwarded-For is believed; nobody's by default.
     trusted_proxies: frozenset[str] = frozenset()
     purge_includes_jobs: bool = False

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.api.agents import AgentError, AttestationProxy
+from app.api.kubeconfig import ClusterFields, UserFields
 from app.protocol import labels
 from app.protocol.ports import NodePort
 from app.protocol.servers import DeviceInfo, NodeRegistration, ServerRegistration, registered_gpus
@@ -45,11 +46,23 @@ class GravalSession:
     port: int
 
 
+@dataclass(frozen=True)
+class NodeAccess:
+    """The way to a node's cluster."""
+
+    cluster: ClusterFields
+    user: UserFields
+
+
 class GravalBootstrap(Protocol):
     """Starts the GraVal service on a bare node and removes it afterwards (spec: graval 2.4)."""
 
-    def running(self, server: Server) -> AbstractAsyncContextManager[GravalSession]:
-        """Deploy, wait until it is ready, give its devices; removed when the block ends, however it ends."""
+    def running(self, server: Server, access: NodeAccess, say: Say) -> AbstractAsyncContextManager[GravalSession]:
+        """Deploy, wait until it is ready, prove its devices; removed when the block ends, however it ends.
+
+        Raises:
+            VerificationError, ClusterError: it cannot run here, or a GPU does not hold its proof.
+        """
         ...
 
 
@@ -138,6 +151,7 @@ class Graval:
     engine: AsyncEngine
     validator: ValidatorClient
     bootstrap: GravalBootstrap | None
+    access: NodeAccess
     poll_seconds: float = GRAVAL_POLL_SECONDS
 
     async def verify(self, server: Server, say: Say) -> None:
@@ -145,7 +159,7 @@ class Graval:
         if self.bootstrap is None:
             raise VerificationError("no GraVal bootstrap is configured here: bare nodes cannot be verified")
         await say("deploying the GraVal bootstrap service")
-        async with self.bootstrap.running(server) as session:
+        async with self.bootstrap.running(server, self.access, say) as session:
             wanted = int(server.labels.get(labels.NVIDIA_GPU_COUNT, str(server.gpu_count)))
             if len(session.devices) != wanted:
                 raise VerificationError(f"GraVal found {len(session.devices)} GPUs, the node's label says {wanted}")

@@ -4,6 +4,7 @@ A device that fails does not stop the others: each gets a verdict, and the calle
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,13 +37,19 @@ async def verify_node(
 
 
 async def verify_device(client: ProofClient, device: DeviceDescription, plan: AdmissionPlan) -> DeviceVerdict:
-    """Dense product in a session of its own, then fill, both sweeps and the chase over one matrix."""
+    """Dense product in a session of its own, then fill, both sweeps and the chase over one matrix.
+
+    The device is released afterwards: the next verifier need not wait until the session has idled.
+    """
     elapsed: dict[PhaseName, float] = {}
     try:
         await _prove(client, device, plan, elapsed)
         check_times(elapsed, plan.bands)
     except (ProofRejectedError, ParameterRefusedError) as error:
         return DeviceVerdict(device, str(error), elapsed, bool(plan.bands))
+    finally:
+        with contextlib.suppress(ProofRejectedError):
+            await client.release(device)
     return DeviceVerdict(device, None, elapsed, bool(plan.bands))
 
 

@@ -87,6 +87,10 @@ class ProofClient:
         session = Session(device, parameters, nonce, hello.public_key, self.signer.ss58, self.miner)
         return OpenSession(hello.session_id, session)
 
+    async def release(self, device: DeviceDescription) -> None:
+        """End our session on a device, whose memory is then free for another verifier."""
+        await self._ask(Hello(device_uuid=device.uuid), HelloAnswer)
+
     async def fill(self, opened: OpenSession) -> float:
         """Have the label matrix made; answers with the seconds that it took."""
         started = self.stopwatch()

@@ -13,6 +13,7 @@ import httpx
 
 from app.protocol.ports import ChutePort
 from lab.chute.launch import PodEnvironment, launch
+from lab.chute.proof import Parties
 from lab.chute.server import ChuteServer
 
 app = cyclopts.App(name="chutes", help="A stand-in chute (SIMULATED): runs no model, touches no GPU.")
@@ -37,10 +38,10 @@ def run(
     """
     print(f"SIMULATED chute {ref} of {miner_ss58 or 'nobody'} for {validator_ss58 or 'nobody'}", flush=True)
     _ = graval_seed
-    sys.exit(asyncio.run(_run(ref, (port, logging_port))))
+    sys.exit(asyncio.run(_run(ref, (port, logging_port), Parties(miner_ss58, validator_ss58))))
 
 
-async def _run(ref: str, ports: tuple[int, ...]) -> int:
+async def _run(ref: str, ports: tuple[int, ...], parties: Parties) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
@@ -48,7 +49,7 @@ async def _run(ref: str, ports: tuple[int, ...]) -> int:
     server = ChuteServer(ref)
     async with server.listening("0.0.0.0", ports), httpx.AsyncClient() as http:
         try:
-            launched = await launch(PodEnvironment.read(os.environ), http)
+            launched = await launch(PodEnvironment.read(os.environ), http, parties)
         except (httpx.HTTPError, ValueError) as error:
             print(f"launch failed: {error}", file=sys.stderr, flush=True)
             return 1

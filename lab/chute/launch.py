@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import stamina
 
 from app.protocol.ports import ChutePort
 from app.protocol.wire import bare_gpu_id
+from lab.chute.proof import NOBODY, PRODUCT_VARIABLE, Parties, SimulatedPodProof
 
 TIMEOUT_SECONDS: Final = 30.0
 ATTEMPTS: Final = 10
@@ -26,6 +28,8 @@ class PodEnvironment:
     host: str
     gpu_ids: tuple[str, ...]
     ports: Mapping[str, int]
+    #: The product that a lab's device plugin says its simulated GPUs are.
+    product: str | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> PodEnvironment:
@@ -44,7 +48,8 @@ class PodEnvironment:
             if name.startswith("CHUTES_PORT_")
         }
         gpus = tuple(bare_gpu_id(gpu) for gpu in environment["CHUTES_NVIDIA_DEVICES"].split(","))
-        return cls(environment["CHUTES_LAUNCH_JWT"], environment["CHUTES_EXTERNAL_HOST"], gpus, ports)
+        product = environment.get(PRODUCT_VARIABLE) or None
+        return cls(environment["CHUTES_LAUNCH_JWT"], environment["CHUTES_EXTERNAL_HOST"], gpus, ports, product)
 
     def claims(self) -> Mapping[str, object]:
         """The token's claims. A pod cannot check the signature; it only needs to know where to go."""
@@ -78,11 +83,12 @@ class Launched:
     chute_id: str
 
 
-async def launch(pod: PodEnvironment, http: httpx.AsyncClient) -> Launched:
-    """Claim, verify and activate.
+async def launch(pod: PodEnvironment, http: httpx.AsyncClient, parties: Parties = NOBODY) -> Launched:
+    """Claim, prove, verify and activate.
 
     Raises:
         httpx.HTTPStatusError: the validator refused a step; the token is then used up.
+        ValueError: the validator locked a key that the simulated GPUs of this pod do not open.
     """
     claims = pod.claims()
     url = str(claims["url"])
@@ -92,25 +98,18 @@ async def launch(pod: PodEnvironment, http: httpx.AsyncClient) -> Launched:
         nonce = await _send(http, "GET", f"{url.split('/instances/', maxsplit=1)[0]}/instances/nonce", headers)
         headers |= {"X-Chutes-Nonce": str(nonce)}
     url += "/tee" if is_tee else "/graval"
-    body = {
+    body: dict[str, object] = {
         "gpus": [{"uuid": gpu} for gpu in pod.gpu_ids], "host": pod.host, "port_mappings": pod.mappings(),
         "simulated": True,
     }  # fmt: skip
-    claimed = await _send(http, "POST", url, headers, body)
-    answer = {} if is_tee else {"response": _answer(claimed), "proof": {}}
+    with SimulatedPodProof(pod.gpu_ids, pod.product, parties) as proof:
+        claimed = await _send(http, "POST", url, headers, body | proof.offers())
+        answer: dict[str, object] = {} if is_tee else await asyncio.to_thread(proof.answer, claimed)
     verified = await _send(http, "PUT", url, headers, answer)
     if not isinstance(verified, dict):
         raise TypeError("the validator's answer to the verification is not an object")
     await activate(http, str(verified["activation_url"]), headers)
     return Launched(str(verified["instance_id"]), str(verified["chute_id"]))
-
-
-def _answer(claimed: object) -> str:
-    """A real runtime decrypts this on the GPU; the simulated validator sends the plain text, and says so."""
-    key = claimed.get("symmetric_key") if isinstance(claimed, dict) else None
-    if not isinstance(key, dict) or not isinstance(claimed, dict) or not claimed.get("simulated"):
-        raise ValueError("only a simulated validator can be answered without a GPU: this chute is a stand-in")
-    return str(key["response_plaintext"])
 
 
 async def activate(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:

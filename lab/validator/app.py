@@ -10,20 +10,29 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from lab.validator import launches, lists, machines, registry
+from lab.validator import launches, lists, machines, pods, registry
 from lab.validator.faults import Fault, FaultKind, Faults
 from lab.validator.feed import FeedServer
 from lab.validator.library import Library
+from lab.validator.proving import GravalProver
 from lab.validator.scenarios import SCENARIOS
 from lab.validator.state import State
 from lab.validator.web import FAULTS, STATE, frame, read_json, reply
 
 
 class SimulatedValidator:
-    """SIMULATED. Drive it in process, or over `/lab/...` when it runs as a process of its own."""
+    """SIMULATED. Drive it in process, or over `/lab/...` when it runs as a process of its own.
+
+    With `graval` bare nodes and their launches are proved over protocol ogv1; without it they are believed.
+    """
 
     def __init__(
-        self, hotkey: str, *, clock: Callable[[], float] = time.time, prover: machines.Prover | None = None
+        self,
+        hotkey: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        prover: machines.Prover | None = None,
+        graval: GravalProver | None = None,
     ) -> None:
         self.state = State(hotkey, clock)
         self.faults = Faults()
@@ -33,11 +42,13 @@ class SimulatedValidator:
         self.app[STATE] = self.state
         self.app[FAULTS] = self.faults
         self.app[machines.FEED] = self.feed
-        self.app[machines.PROVER] = prover
+        self.app[machines.PROVER] = prover or (graval.prove if graval is not None else None)
+        self.app[machines.TASKS] = self.background
+        self.app[pods.GRAVAL] = graval
         self.library = Library()
         self.app[registry.LIBRARY] = self.library
         self.feed.server.attach(self.app)
-        for module in (lists, launches, machines, registry):
+        for module in (lists, launches, pods, machines, registry):
             self.app.add_routes(module.routes())
         self.app.add_routes(self._control())
 
@@ -58,6 +69,8 @@ class SimulatedValidator:
             self.state.api_url = f"http://{host}:{bound}"
             yield self
         finally:
+            for task in list(self.background):
+                task.cancel()
             await self.feed.disconnect_all()
             await runner.cleanup()
 

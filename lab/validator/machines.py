@@ -1,11 +1,12 @@
 """Registration of servers and GPUs, and maintenance windows (spec: protocol 8.5, 8.6, 8.10, 8.13).
 
-What is looked at is what a description can show. No quote and no GPU is ever checked here: `verification` in every
-record says "SIMULATED" unless a `prover` was plugged in.
+What is looked at is what a description can show. No quote is ever checked here, and GPUs of bare nodes only with a
+`prover`: `verification` in every record says which it was.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
@@ -17,13 +18,15 @@ from app.protocol.events import Reason
 from app.protocol.gpus import GPU_MODELS
 from app.protocol.signing import Purpose
 from lab.validator.feed import FeedServer
+from lab.validator.proving import verification_of
 from lab.validator.state import Json, State
 from lab.validator.web import HOTKEY, STATE, Problem, read_json, reply, signed
 
 FEED: Final = web.AppKey("feed", FeedServer)
-#: Asks a node to prove its GPUs; returns an error text or None. Given the registration body and the common seed.
-Prover = Callable[[Json, int], Awaitable[str | None]]
+#: Asks a node to prove its GPUs, for a miner's hotkey; returns an error text or None.
+Prover = Callable[[str, list[Json]], Awaitable[str | None]]
 PROVER: Final = web.AppKey[Prover | None]("prover")
+TASKS: Final = web.AppKey("tasks", set[asyncio.Task[None]])
 
 
 def routes() -> list[web.RouteDef]:
@@ -183,22 +186,38 @@ async def _register_nodes(request: web.Request) -> web.Response:
     gpus = _gpus_of(body, "nodes")
     _check_gpus(state, gpus)
     seed = secrets.randbelow(2**63 - 2) + 1
-    prover = request.app[PROVER]
-    error = await prover(body, seed) if prover is not None else None
-    task_id = f"{hotkey}::{uuid.uuid4()}"
-    state.tasks[task_id] = {"status": "failed", "error": error} if error else {"status": "verified"}
-    if error is None:
-        server_id = str(body.get("server_id"))
-        state.servers.setdefault(
-            server_id,
-            {
-                "server_id": server_id, "name": body.get("server_name"), "ip": gpus[0].get("verification_host"),
-                "is_tee": False, "version": None, "maintenance_pending": False, "created_at": state.now_iso(),
-                "updated_at": state.now_iso(), "miner_hotkey": hotkey,
-            },
-        )  # fmt: skip
-        _add_nodes(state, hotkey, server_id, gpus, verified=True)
+    prover, task_id, server_id = request.app[PROVER], f"{hotkey}::{uuid.uuid4()}", str(body.get("server_id"))
+    state.servers.setdefault(
+        server_id,
+        {
+            "server_id": server_id, "name": body.get("server_name"), "ip": gpus[0].get("verification_host"),
+            "is_tee": False, "version": None, "maintenance_pending": False, "created_at": state.now_iso(),
+            "updated_at": state.now_iso(), "miner_hotkey": hotkey,
+        },
+    )  # fmt: skip
+    _add_nodes(state, hotkey, server_id, gpus, verified=prover is None)
+    state.tasks[task_id] = {"status": "pending" if prover is not None else "verified"}
+    if prover is not None:
+        task = asyncio.create_task(_verify_nodes(request.app, prover, task_id, gpus))
+        request.app[TASKS].add(task)
+        task.add_done_callback(request.app[TASKS].discard)
     return reply({"nodes": [gpu | {"seed": seed} for gpu in gpus], "task_id": task_id}, 202)
+
+
+async def _verify_nodes(app: web.Application, prover: Prover, task_id: str, gpus: list[Json]) -> None:
+    """Beside the request, as validators do it: the miner asks how far it is."""
+    state, hotkey = app[STATE], task_id.partition("::")[0]
+    error = await prover(hotkey, gpus)
+    state.tasks[task_id] = {"status": "failed", "error": error} if error else {"status": "verified"}
+    for gpu in gpus:
+        node = state.nodes.get(str(gpu["uuid"]))
+        if node is None:
+            continue
+        node["verification_error"] = error
+        if error is None:
+            node |= {"verified_at": state.now_iso(), "verification": verification_of(node)}
+            data = {"gpu_id": gpu["uuid"], "miner_hotkey": hotkey}
+            await app[FEED].broadcast(Reason.GPU_VERIFIED.value, data, [hotkey])
 
 
 async def _status(request: web.Request) -> web.Response:

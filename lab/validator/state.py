@@ -25,6 +25,8 @@ class Config:
     issued_at: float
     claimed_at: float | None = None
     nonce: str | None = None
+    #: Locked for the pod's GPU, where the launch is proved.
+    symmetric_key: str | None = field(default=None, repr=False)
 
 
 @dataclass

@@ -80,8 +80,9 @@ func (p *plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api
 	answer := &api.AllocateResponse{}
 	for _, container := range request.ContainerRequests {
 		environment := map[string]string{
-			"NVIDIA_VISIBLE_DEVICES":   strings.Join(container.DevicesIds, ","),
-			"HEADFRAME_SIMULATED_GPUS": strconv.Itoa(len(container.DevicesIds)),
+			"NVIDIA_VISIBLE_DEVICES":      strings.Join(container.DevicesIds, ","),
+			"HEADFRAME_SIMULATED_GPUS":    strconv.Itoa(len(container.DevicesIds)),
+			"HEADFRAME_SIMULATED_PRODUCT": os.Getenv("GPU_PRODUCT"),
 		}
 		answer.ContainerResponses = append(answer.ContainerResponses, &api.ContainerAllocateResponse{Envs: environment})
 	}

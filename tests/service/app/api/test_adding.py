@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.api import bootstrap
-from app.api.verification import Attestation, GravalSession
+from app.api.verification import Attestation, GravalSession, NodeAccess, Say
 from app.protocol.servers import DeviceInfo
 from app.protocol.signing import Purpose
 from app.storage.models import Server
@@ -41,7 +41,7 @@ class FakeGraval:
         self.removed = 0
 
     @asynccontextmanager
-    async def running(self, server: Server) -> AsyncIterator[GravalSession]:
+    async def running(self, server: Server, access: NodeAccess, say: Say) -> AsyncIterator[GravalSession]:
         try:
             yield GravalSession([DeviceInfo.model_validate(device(i)) for i in range(2)], 31999)
         finally:
@@ -229,7 +229,7 @@ async def test_graval_that_is_not_configured_says_so(world: World) -> None:
 async def test_a_failed_graval_check_leaves_nothing(world: World) -> None:
     world.worker.labels["chutes/tee"] = "false"
 
-    async def prover(body: dict[str, object], seed: int) -> str | None:
+    async def prover(miner: str, gpus: list[dict[str, object]]) -> str | None:
         return "too slow"
 
     from lab.validator.machines import PROVER
