@@ -115,6 +115,7 @@ def _images(settings: FleetSettings, where: Places) -> ImagesArgs:
         clone=where.clone,
         cache=where.cache,
         registry=settings.images.registry,
+        lab=settings.allowances.simulated_gpus,
         mirror=settings.images.mirror,
         base_digest=settings.images.base_digest,
     )

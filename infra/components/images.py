@@ -15,6 +15,7 @@ from pulumi_command import local
 from infra.components.options import child
 from infra.images.builder import archive_path, cache_identity
 from infra.images.catalogue import BASE, IMAGES
+from infra.images.names import images_built
 from infra.images.recipe import ImageRecipe, tag
 from infra.resources.host import ImageArchiveInput
 
@@ -30,6 +31,8 @@ class ImagesArgs:
     clone: Path
     cache: Path
     registry: str
+    #: Whether images of labs are built too: monitoring from Debian, the SIMULATED chute.
+    lab: bool = False
     mirror: str | None = None
     base_digest: str | None = None
 
@@ -68,7 +71,7 @@ class ImageBuild(pulumi.ComponentResource):
 
 
 class Images(pulumi.ComponentResource):
-    """Every image of the catalogue."""
+    """Every image that the stack runs."""
 
     builds: Mapping[str, ImageBuild]
     packages: pulumi.Output[dict[str, Any]]
@@ -76,7 +79,8 @@ class Images(pulumi.ComponentResource):
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("headframe:infra:Images", name, {"registry": args.registry}, opts)
         inside = pulumi.ResourceOptions(parent=self)
-        self.builds = {key: ImageBuild(f"image-{key}", recipe, args, inside) for key, recipe in IMAGES.items()}
+        names = images_built(lab=args.lab)
+        self.builds = {key: ImageBuild(f"image-{key}", IMAGES[key], args, inside) for key in names}
         self.packages = pulumi.Output.all(**{key: build.facts for key, build in self.builds.items()})
         self.register_outputs({"packages": self.packages})
 

@@ -1,4 +1,4 @@
-"""Builds images with mmdebstrap and buildah into a cache folder outside the clone. Asked twice, it builds once.
+"""Builds images into a cache folder outside the clone: base, shared layers, own files. Asked twice, it builds once.
 
 Progress goes to stderr. No secret ever comes near it: what a build is given ends up in layers and logs.
 """
@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.images.recipe import USER_ID, BaseRecipe, ImageRecipe, base_hash
-from infra.images.sources import sources_list
-from infra.images.tools import locked, require_tools, run, say, sha256_of, write_whole
+from infra.images.base import Base, ensure_base
+from infra.images.layers import COMPILE, Layers
+from infra.images.recipe import USER_ID, BaseRecipe, ImageRecipe, PythonInputs, input_hash, python_inputs
+from infra.images.sbom import DPKG_FORMAT, SBOM_PATH, bill, debian_packages, distributions_of
+from infra.images.store import Container, Store
+from infra.images.tools import locked, require_tools, say, sha256_of, write_whole
 
-_CLEAN: Final = (
-    "rm -rf /var/log/* /var/cache/* /var/lib/apt/lists/* /tmp/* /var/tmp/* /etc/machine-id; "
-    "find / -xdev -name __pycache__ -prune -exec rm -rf {} +; mkdir -p /var/log/apt"
-)
+_LABEL: Final = "org.opencontainers.image"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Builder:
         self._clone = clone
         self._mirror = mirror
         self._pinned = base_digest
-        self._store = ["--root", str(self._folder / "store"), "--runroot", str(self._folder / "run")]
+        self._store = Store(self._folder)
 
     def build(self, recipe: ImageRecipe, base: BaseRecipe, reference: str) -> BuiltImage:
         """The image under `reference`, from the cache where it is there and whole.
@@ -61,115 +61,79 @@ class Builder:
                 return known
             require_tools()
             started = time.monotonic()
-            base_digest, base_image = self._base(base)
-            built = self._image(recipe, base, base_image, base_digest, reference, archive)
+            built = self._image(recipe, base, reference, archive)
             write_whole(record, json.dumps(asdict(built)))
             say(f"{reference}: built in {time.monotonic() - started:.0f} s, {built.size_bytes / 1e6:.0f} MB")
             return built
 
-    def _base(self, base: BaseRecipe) -> tuple[str, str]:
-        """The base's content digest and its image, made once; refused where it is not the pinned content."""
-        name = base_hash(base)[:32]
-        tar, record = self._folder / f"base-{name}.tar", self._folder / f"base-{name}.sha256"
-        with locked(self._folder / f"base-{name}.lock"):
-            if not record.exists():
-                self._debootstrap(base, tar)
-                write_whole(record, f"sha256:{sha256_of(tar)}")
-            digest = record.read_text()
-            if self._pinned is not None and digest != self._pinned:
-                raise RuntimeError(
-                    f"the base image on this machine is {digest}, images.base_digest pins {self._pinned}: copy "
-                    f"{tar.name} from the machine that made it, or pulumi config set --path images.base_digest {digest}"
-                )
-            image = f"localhost/base:{digest.removeprefix('sha256:')[:32]}"
-            if self._buildah("images", "--quiet", "--filter", f"reference={image}") == "":
-                container = self._buildah("from", "scratch")
-                self._buildah("add", "--quiet", container, str(tar), "/")
-                self._buildah("commit", "--quiet", "--timestamp", "0", "--rm", container, image)
-        return digest, image
-
-    def _debootstrap(self, base: BaseRecipe, tar: Path) -> None:
-        say(f"base image: Debian {base.suite} with {', '.join(base.packages)}")
-        sources = sources_list(base.suite, self._mirror)
-        partial = tar.with_suffix(".partial.tar")
-        user = f"headframe:x:{USER_ID}:{USER_ID}::/nonexistent:/usr/sbin/nologin"
-        hooks = [
-            f'--customize-hook=echo {user} >> "$1/etc/passwd"; echo headframe:x:{USER_ID}: >> "$1/etc/group"',
-            '--customize-hook=rm -f "$1/etc/apt/sources.list"',
-            '--customize-hook=rm -rf "$1"/var/log/* "$1"/var/cache/*; mkdir -p "$1/var/log/apt"',
-        ]
-        command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(base.packages)}", *hooks]
-        command += [f"--dpkgopt=path-exclude={path}" for path in base.excluded_paths]
-        run([*command, base.suite, str(partial), "-"], stdin=sources, environment={"SOURCE_DATE_EPOCH": "0"})
-        partial.replace(tar)
-
-    def _image(
-        self, recipe: ImageRecipe, base: BaseRecipe, base_image: str, base_digest: str, reference: str, archive: Path
-    ) -> BuiltImage:
-        container = self._buildah("from", base_image)
-        partial = archive.with_suffix(".partial")
-        try:
-            self._install(container, recipe, base)
-            for item in recipe.files:
-                mode = ["--chmod", item.mode]
-                self._buildah("copy", "--quiet", *mode, container, str(self._clone / item.source), item.target)
-            self._configure(container, recipe, base_digest)
-            self._buildah("commit", "--quiet", "--timestamp", "0", container, reference)
-            partial.unlink(missing_ok=True)
-            self._buildah("push", "--quiet", reference, f"docker-archive:{partial}:{reference}")
-            digest = self._buildah("inspect", "--type", "image", "--format", "{{.FromImageDigest}}", reference)
-        finally:
-            self._buildah("rm", container)
-        partial.replace(archive)
-        return BuiltImage(reference, digest, archive.stat().st_size, str(archive), sha256_of(archive), base_digest)
-
-    def _install(self, container: str, recipe: ImageRecipe, base: BaseRecipe) -> None:
-        """Packages by the machine's own apt configuration, of which nothing stays in the image."""
-        steps = ["set -eu", "echo 'exit 101' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d"]
-        if recipe.packages:
-            steps += [
-                "export DEBIAN_FRONTEND=noninteractive",
-                "mkdir -p /etc/postgresql-common",
-                "echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf",
-                "apt-get -qq update",
-                f"apt-get -qq -y --no-install-recommends install {' '.join(recipe.packages)} >&2",
-            ]
-        steps += [f"rm -rf {path}" for path in recipe.removed_paths]
-        for directory in recipe.directories:
-            steps.append(f"mkdir -p {directory}; chown {USER_ID}:{USER_ID} {directory}; chmod 0770 {directory}")
-        steps += ["rm -f /usr/sbin/policy-rc.d", _CLEAN]
-        with tempfile.TemporaryDirectory() as folder:
-            apt = Path(folder, "apt")
-            shutil.copytree("/etc/apt", apt, symlinks=True) if Path("/etc/apt").is_dir() else apt.mkdir()
-            for listed in (apt / "sources.list", apt / "sources.list.d"):
-                shutil.rmtree(listed) if listed.is_dir() else listed.unlink(missing_ok=True)
-            (apt / "sources.list").write_text(sources_list(base.suite, self._mirror))
-            self._buildah(
-                "run",
-                "--isolation",
-                "chroot",
-                "--volume",
-                f"{apt}:/etc/apt",
-                container,
-                "--",
-                "sh",
-                "-c",
-                "\n".join(steps),
+    def _image(self, recipe: ImageRecipe, base: BaseRecipe, reference: str, archive: Path) -> BuiltImage:
+        found = ensure_base(self._store, self._folder, base, mirror=self._mirror, pinned=self._pinned)
+        inputs = python_inputs(recipe, base, self._clone)
+        named = input_hash(recipe, base, self._clone, base_digest=self._pinned)
+        below = self._below(recipe, base, found, inputs)
+        with self._store.container(below) as container:
+            files = self._own_files(container, recipe, base, inputs)
+            packages = debian_packages(container.shell(f"dpkg-query --show --showformat='{DPKG_FORMAT}'"))
+            distributions = distributions_of(inputs.layers)
+            self._put(container, SBOM_PATH, bill(recipe.name, named, packages, distributions, files, suite=base.suite))
+            container.configure(
+                user=f"{USER_ID}:{USER_ID}",
+                entrypoint=recipe.entrypoint,
+                environment=recipe.environment,
+                labels=_labels(recipe, found, named),
             )
+            container.commit(reference)
+        digest = self._store.digest(reference)
+        self._store.export(reference, archive)
+        return BuiltImage(reference, digest, archive.stat().st_size, str(archive), sha256_of(archive), found.digest)
 
-    def _configure(self, container: str, recipe: ImageRecipe, base_digest: str) -> None:
-        options = ["--user", f"{USER_ID}:{USER_ID}", "--workingdir", "/", "--cmd", ""]
-        options += ["--entrypoint", json.dumps(recipe.entrypoint)]
-        for key, value in sorted(recipe.environment.items()):
-            options += ["--env", f"{key}={value}"]
-        labels = {"org.opencontainers.image.title": recipe.name, "headframe/base": base_digest}
-        for key, value in labels.items():
-            options += ["--label", f"{key}={value}"]
-        self._buildah("config", *options, container)
+    def _below(self, recipe: ImageRecipe, base: BaseRecipe, found: Base, inputs: PythonInputs) -> str:
+        """The image under our own files: the base and every shared layer."""
+        layers = Layers(self._store, self._folder, mirror=self._mirror)
+        below = found.image
+        for extra, added in inputs.layers:
+            below = layers.python(below, base, extra, added) if added else below
+        if recipe.packages or recipe.removed_paths or recipe.directories:
+            below = layers.debian(below, found, recipe, base.suite)
+        return below
 
-    def _buildah(self, *arguments: str) -> str:
-        environment = {"STORAGE_DRIVER": os.environ.get("STORAGE_DRIVER", "vfs"), "BUILDAH_ISOLATION": "chroot"}
-        return run(["buildah", *self._store, *arguments], environment=environment)
+    def _own_files(
+        self, container: Container, recipe: ImageRecipe, base: BaseRecipe, inputs: PythonInputs
+    ) -> dict[str, str]:
+        """Copy files of the clone; answers their paths in the image and their hashes."""
+        for item in recipe.files:
+            container.copy(self._clone / item.source, item.target, mode=item.mode)
+        placed = {item.target: self._clone / item.source for item in recipe.files}
+        if inputs.files:
+            with tempfile.TemporaryDirectory(dir=self._folder) as staging:
+                for name in inputs.files:
+                    target = Path(staging, "site", name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self._clone / name, target)
+                    target.chmod(0o644)
+                container.copy(Path(staging, "site"), base.site)
+            tops = sorted({f"{base.site}/{name.partition('/')[0]}" for name in inputs.files})
+            container.shell(f"{COMPILE} {' '.join(tops)}")
+            placed |= {f"{base.site}/{name}": self._clone / name for name in inputs.files}
+        return {target: sha256_of(source) for target, source in placed.items()}
+
+    def _put(self, container: Container, path: str, text: str) -> None:
+        with tempfile.TemporaryDirectory(dir=self._folder) as staging:
+            source = Path(staging, "file")
+            source.write_text(text)
+            container.copy(source, path, mode="0644")
+
+
+def _labels(recipe: ImageRecipe, base: Base, inputs: str) -> dict[str, str]:
+    """Labels by the OCI's names. The revision is the input hash: a commit's would change what did not change."""
+    return {
+        f"{_LABEL}.title": recipe.name,
+        f"{_LABEL}.description": recipe.description,
+        f"{_LABEL}.revision": inputs,
+        f"{_LABEL}.base.digest": base.digest,
+        "headframe/base": base.digest,
+        "headframe/sbom": SBOM_PATH,
+    }
 
 
 def archive_path(cache: Path, reference: str) -> Path:

@@ -1,4 +1,4 @@
-"""The images of the fleet. To add one: a recipe here, and its files beside this one."""
+"""How each image is made. To add one: its name in `names`, a recipe here, and its files beside this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from infra.images.names import NGINX_CONFIGURATION, ImageName
+from infra.images.programs import PROGRAMS
 from infra.images.recipe import BaseRecipe, CopiedFile, ImageRecipe
 
 POSTGRES_MAJOR: Final = 15
@@ -13,13 +15,24 @@ _FILES: Final = "infra/images/files"
 
 BASE: Final = BaseRecipe(
     suite="bookworm",
-    packages=("ca-certificates", "python3", "tzdata"),
-    excluded_paths=("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"),
+    # usr-is-merged: its alternative, usrmerge, brings 50 MB of Perl.
+    packages=("ca-certificates", "python3", "tzdata", "usr-is-merged"),
+    python="3.11",
+    manylinux="manylinux_2_36",
+    excluded_paths=(
+        "/usr/share/doc/*",
+        "/usr/share/man/*",
+        "/usr/share/locale/*",
+        "/usr/share/info/*",
+        # Character sets for iconv, which nothing here calls.
+        "/usr/lib/*/gconv/*",
+    ),
     refreshed="2026-11-24",
 )
 
 POSTGRES: Final = ImageRecipe(
-    name="postgres",
+    name=ImageName.POSTGRES,
+    description="PostgreSQL of the fleet",
     packages=(f"postgresql-{POSTGRES_MAJOR}",),
     # LLVM serves just-in-time compilation alone, which short transactions do not gain from: 130 MB less.
     removed_paths=(
@@ -42,7 +55,8 @@ POSTGRES: Final = ImageRecipe(
 )
 
 REDIS: Final = ImageRecipe(
-    name="redis",
+    name=ImageName.REDIS,
+    description="Redis of the fleet",
     packages=("redis-server",),
     files=(CopiedFile(f"{_FILES}/redis_server.py", "/opt/headframe/redis_server.py"),),
     directories=("/data",),
@@ -50,5 +64,42 @@ REDIS: Final = ImageRecipe(
     environment={"LC_ALL": "C.UTF-8"},
 )
 
+REGISTRY_PROXY: Final = ImageRecipe(
+    name=ImageName.REGISTRY_PROXY,
+    description="nginx through which a GPU node pulls images of chutes",
+    packages=("nginx",),
+    removed_paths=("/etc/nginx/sites-*", "/etc/nginx/modules-*", "/var/www", "/usr/share/nginx", "/var/lib/nginx"),
+    directories=("/etc/headframe",),
+    # Its own default for early errors is a file, which a read-only container cannot open.
+    entrypoint=("nginx", "-e", "stderr", "-c", NGINX_CONFIGURATION, "-g", "daemon off;"),
+)
+
+PROMETHEUS: Final = ImageRecipe(
+    name=ImageName.PROMETHEUS,
+    description="Debian's Prometheus, for labs",
+    packages=("prometheus",),
+    # Rules are checked before they reach a node; consoles need libraries that only a browser would fetch.
+    removed_paths=(
+        "/usr/bin/promtool",
+        "/etc/prometheus",
+        "/usr/share/javascript",
+        "/usr/share/fonts",
+        "/usr/share/prometheus/web",
+        "/var/lib/prometheus",
+    ),
+    directories=("/data",),
+    entrypoint=("prometheus",),
+)
+
+NODE_EXPORTER: Final = ImageRecipe(
+    name=ImageName.NODE_EXPORTER,
+    description="Debian's node exporter, for labs",
+    packages=("prometheus-node-exporter",),
+    removed_paths=("/var/lib/prometheus",),
+    entrypoint=("prometheus-node-exporter",),
+)
+
 #: Every image by name.
-IMAGES: Final[Mapping[str, ImageRecipe]] = MappingProxyType({recipe.name: recipe for recipe in (POSTGRES, REDIS)})
+IMAGES: Final[Mapping[str, ImageRecipe]] = MappingProxyType(
+    {recipe.name: recipe for recipe in (POSTGRES, REDIS, REGISTRY_PROXY, PROMETHEUS, NODE_EXPORTER, *PROGRAMS)}
+)

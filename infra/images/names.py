@@ -49,7 +49,7 @@ class NodeRole(StrEnum):
     GPU = "gpu"
 
 
-#: Where the component mounts nginx's whole configuration; its scratch folder is /tmp, its log is the container's.
+#: Where the component mounts what app.protocol.registry_proxy renders; the work folder it names must be writable.
 NGINX_CONFIGURATION: Final = "/etc/headframe/nginx.conf"
 
 _DELIVERED: Final[Mapping[NodeRole, tuple[ImageName, ...]]] = MappingProxyType(

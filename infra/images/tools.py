@@ -24,6 +24,19 @@ def require_tools() -> None:
         raise RuntimeError(f"images are built with {' and '.join(missing)}: apt install {' '.join(missing)}")
 
 
+def uv_program(cache: Path) -> Path:
+    """The uv of this project, which `make venv` puts into the cache, else the machine's own.
+
+    Raises:
+        RuntimeError: there is neither.
+    """
+    ours = cache / "uv" / "bin" / "uv"
+    found = str(ours) if ours.exists() else shutil.which("uv")
+    if found is None:
+        raise RuntimeError(f"Python layers are installed by uv, which is neither at {ours} nor on PATH: make venv")
+    return Path(found)
+
+
 def run(command: list[str], *, stdin: str | None = None, environment: Mapping[str, str]) -> str:
     """Standard output of a command; its messages go to stderr as they come.
 

@@ -1,0 +1,94 @@
+"""The local store of images: a thin layer over buildah. All files get the time 0: the same files are the same bytes.
+
+Images of steps stay here, named by the hash of what they hold; finished images leave as archives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from infra.images.tools import run
+
+#: One driver on every machine: another one writes other entries for folders, and with them other digests.
+_ENVIRONMENT: Final = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
+SCRATCH: Final = "scratch"
+
+
+class Store:
+    """One folder of images and working containers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._options = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
+
+    def buildah(self, *arguments: str) -> str:
+        """Standard output of a buildah command on this store.
+
+        Raises:
+            RuntimeError: with the end of what it said.
+        """
+        return run(["buildah", *self._options, *arguments], environment=_ENVIRONMENT)
+
+    def has(self, image: str) -> bool:
+        """Whether an image of this name is here."""
+        return self.buildah("images", "--quiet", "--filter", f"reference={image}") != ""
+
+    @contextmanager
+    def container(self, image: str) -> Iterator[Container]:
+        """A working container on `image`, gone afterwards."""
+        name = self.buildah("from", "--pull-never", image)
+        try:
+            yield Container(self, name)
+        finally:
+            self.buildah("rm", name)
+
+    def digest(self, image: str) -> str:
+        """Digest of an image's manifest."""
+        return self.buildah("inspect", "--type", "image", "--format", "{{.FromImageDigest}}", image)
+
+    def export(self, image: str, archive: Path) -> None:
+        """Write the image as a docker archive and drop it from the store; layers of its steps stay."""
+        partial = archive.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        self.buildah("push", "--quiet", image, f"docker-archive:{partial}:{image}")
+        self.buildah("rmi", image)
+        partial.replace(archive)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A working container: files go in, commands run in it, it becomes an image."""
+
+    store: Store
+    name: str
+
+    def unpack(self, tar: Path) -> None:
+        """Put a tar's content over the root file system."""
+        self.store.buildah("add", "--quiet", self.name, str(tar), "/")
+
+    def copy(self, source: Path, target: str, *, mode: str | None = None) -> None:
+        """Copy a file, or the content of a folder. Without `mode` files keep theirs; all belong to root."""
+        chmod = ["--chmod", mode] if mode else []
+        self.store.buildah("copy", "--quiet", *chmod, self.name, str(source), target)
+
+    def shell(self, script: str, *, volumes: Mapping[Path, str] | None = None) -> str:
+        """Run a script as root inside; answers its standard output."""
+        mounts = [part for source, target in (volumes or {}).items() for part in ("--volume", f"{source}:{target}")]
+        return self.store.buildah("run", "--isolation", "chroot", *mounts, self.name, "--", "sh", "-ec", script)
+
+    def configure(
+        self, *, user: str, entrypoint: tuple[str, ...], environment: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """What a container of the image starts, as whom."""
+        options = ["--user", user, "--workingdir", "/", "--cmd", "", "--entrypoint", json.dumps(entrypoint)]
+        options += [part for key, value in sorted(environment.items()) for part in ("--env", f"{key}={value}")]
+        options += [part for key, value in sorted(labels.items()) for part in ("--label", f"{key}={value}")]
+        self.store.buildah("config", *options, self.name)
+
+    def commit(self, image: str) -> None:
+        """Make an image of it: the layers of what it was made from, and one of its own."""
+        self.store.buildah("commit", "--quiet", "--timestamp", "0", self.name, image)
