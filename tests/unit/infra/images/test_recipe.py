@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from infra.images.builder import archive_path, cache_identity
 from infra.images.catalogue import BASE, IMAGES, POSTGRES
+from infra.images.names import ImageName
 from infra.images.recipe import tag
 from infra.images.sources import parsed, sources_list
 from policies.rules.kubernetes import KubernetesObject, image_digest
@@ -42,6 +44,68 @@ def test_every_input_changes_the_tag(tmp_path: Path) -> None:
     (tmp_path / POSTGRES.files[0].source).write_text("another program")
     others.add(tag(POSTGRES, BASE, tmp_path))
     assert len(others | {same}) == 6
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What images are made of, to be changed."""
+    clone = tmp_path_factory.mktemp("clone")
+    for folder in ("agent", "app", "graval", "tracker", "lab/chute", "infra/images"):
+        shutil.copytree(CLONE / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("uv.lock", "lab/__init__.py"):
+        shutil.copy(CLONE / file, clone / file)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def before(copy: Path) -> dict[str, str]:
+    return {name: tag(recipe, BASE, copy) for name, recipe in IMAGES.items()}
+
+
+def changed(copy: Path, before: dict[str, str], file: str, text: str) -> set[str]:
+    """Images whose tag is another one while `file` says `text`."""
+    original = (copy / file).read_text()
+    (copy / file).write_text(text)
+    try:
+        return {name for name, recipe in IMAGES.items() if tag(recipe, BASE, copy) != before[name]}
+    finally:
+        (copy / file).write_text(original)
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("agent/watch/session.py", {ImageName.AGENT}),
+        ("agent/cleanup/decision.py", {ImageName.AGENT}),
+        ("agent/cache/scan.py", {ImageName.CACHE_CLEANER}),
+        ("app/api/servers.py", {ImageName.MINER_API}),
+        ("app/gepetto/decision/valuation.py", {ImageName.GEPETTO}),
+        ("app/observe/janitor.py", {ImageName.MONITOR}),
+        ("app/audit/report.py", {ImageName.AUDIT}),
+        ("app/cli/nodes.py", set()),
+        ("graval/service/application.py", {ImageName.GRAVAL_BOOTSTRAP}),
+        ("tracker/cost.py", {ImageName.TRACKER}),
+        ("lab/chute/server.py", {ImageName.LAB_CHUTE}),
+        ("infra/images/files/redis_server.py", {ImageName.REDIS}),
+        ("infra/images/recipe.py", set()),
+    ],
+)
+def test_one_changed_line_changes_the_images_that_hold_it_and_no_other(
+    copy: Path, before: dict[str, str], file: str, images: set[ImageName]
+) -> None:
+    assert changed(copy, before, file, f"{(copy / file).read_text()}\n# one line more\n") == images
+
+
+def test_a_changed_pin_changes_the_images_that_install_it_and_no_other(copy: Path, before: dict[str, str]) -> None:
+    def after(name: str) -> set[str]:
+        pin = f'[[package]]\nname = "{name}"\nversion = "'
+        text = (copy / "uv.lock").read_text()
+        assert pin in text
+        return changed(copy, before, "uv.lock", text.replace(pin, f"{pin}9"))
+
+    assert after("loguru") == {ImageName.GEPETTO}
+    assert after("aiosqlite") == {ImageName.TRACKER}
+    assert after("hypothesis") == set()
 
 
 def test_a_missing_file_is_an_error() -> None:
