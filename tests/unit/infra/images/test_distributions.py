@@ -30,8 +30,9 @@ OPTIONAL = {
 arrows = st.frozensets(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=12)
 
 
-def package(name: str, needs: list[dict[str, Any]], version: str = "1.0", **more: Any) -> dict[str, Any]:
-    return {"name": name, "version": version, "dependencies": needs, "wheels": [{"hash": f"sha256:{name}"}], **more}
+def package(name: str, needs: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    plain = {"name": name, "version": "1.0", "dependencies": needs, "wheels": [{"hash": f"sha256:{name}"}]}
+    return plain | more
 
 
 def project(*needs: dict[str, Any], extra: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -67,19 +68,20 @@ def test_conditions_are_judged_for_the_python_in_the_image() -> None:
 
 
 def test_of_two_locked_versions_the_one_for_this_python_is_taken() -> None:
+    older, newer = ["python_full_version < '3.12'"], ["python_full_version >= '3.12'"]
     forks = [
-        package("array", [], "2.4", **{"resolution-markers": ["python_full_version < '3.12'"]}),
-        package("array", [], "2.5", **{"resolution-markers": ["python_full_version >= '3.12'"]}),
+        package("array", [], version="2.4") | {"resolution-markers": older},
+        package("array", [], version="2.5") | {"resolution-markers": newer},
     ]
     (one,) = Lock({"package": [project({"name": "array"}), *forks]}).closure("x", PYTHON)
     assert one.version == "2.4"
-    same = [package("array", [], "2.4"), package("array", [], "2.5")]
+    same = [package("array", [], version="2.4"), package("array", [], version="2.5")]
     with pytest.raises(ValueError, match=r"2 versions of array .*uv lock"):
         Lock({"package": [project({"name": "array"}), *same]}).closure("x", PYTHON)
 
 
 def test_extras_of_distributions_are_followed() -> None:
-    server = package("server", [], **{"optional-dependencies": {"fast": [{"name": "loop"}]}})
+    server = package("server", []) | {"optional-dependencies": {"fast": [{"name": "loop"}]}}
     content = [project(extra=({"name": "server", "extra": ["fast"]},)), server, package("loop", [])]
     assert names(content) == ["loop", "server"]
 
