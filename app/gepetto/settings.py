@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.kubernetes.manifests import PodSettings, PullPolicy
 from app.protocol import labels
+from app.protocol.ports import ClusterPort
 
 
 class GepettoSettings(BaseSettings):
@@ -32,10 +33,11 @@ class GepettoSettings(BaseSettings):
     cache_max_size_gb: int = 500
     cache_overrides: dict[str, int] = Field(default_factory=dict)
     cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
+    cache_cleaner_pull_policy: PullPolicy = PullPolicy.ALWAYS
     chute_image_pull_policy: PullPolicy = PullPolicy.ALWAYS
     gepetto_file: Path = Path("/app/gepetto.py")
     gepetto_config: Path = Path("/app/config/gepetto.yaml")
-    gepetto_port: int = 8000
+    gepetto_port: int = int(ClusterPort.HTTP)
     gepetto_fail_stop: bool = False
     gepetto_live_clusters: bool = False
 
@@ -52,7 +54,8 @@ class GepettoSettings(BaseSettings):
             cache_max_size_gb=self.cache_max_size_gb,
             cache_overrides_gb=self.cache_overrides,
             cache_cleaner_image=self.cache_cleaner_image,
-            pull_policy=self.chute_image_pull_policy,
+            cache_cleaner_pull_policy=self.cache_cleaner_pull_policy,
+            chute_pull_policy=self.chute_image_pull_policy,
         )
 
 

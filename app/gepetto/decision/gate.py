@@ -73,9 +73,10 @@ def pass_gate(
     gate = _Gate(
         snapshot, configuration, [at for at in spent.copies if at > window], [at for at in spent.servers if at > window]
     )
-    gate.rows = {row.id: row for row in snapshot.deployments}
-    gate.chutes = {chute.id: chute for chute in snapshot.chutes}
-    gate.machines = {server.id: server for server in snapshot.servers}
+    if intents:
+        gate.rows = {row.id: row for row in snapshot.deployments}
+        gate.chutes = {chute.id: chute for chute in snapshot.chutes}
+        gate.machines = {server.id: server for server in snapshot.servers}
     tripped = _breaker(gate, intents)
     seen: set[str] = set()
     for intent in intents:

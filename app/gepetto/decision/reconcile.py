@@ -67,7 +67,9 @@ def reconcile(
     by_id = {instance.id: instance for instance in snapshot.instances}
     by_config = {instance.config_id: instance for instance in snapshot.instances if instance.config_id}
     names = {server.id: server.name for server in snapshot.servers}
-    for row in snapshot.deployments:
+    listed_at = {key: snapshot.source(cluster_source(name)).completed_at or 0.0 for key, name in names.items()}
+    rows = snapshot.deployments if orders else _unsettled(snapshot, pods, by_id, listed_at, state.safety.grace_seconds)
+    for row in rows:
         if row.state is DeploymentState.DRAINING:
             continue
         instance = by_id.get(row.instance_id or "") or by_config.get(row.config_id or "")
@@ -82,6 +84,27 @@ def reconcile(
             state.intents.append(DrainServer(order.subject_id))
     _orphans(state, by_config, names)
     return state.intents, state.sightings
+
+
+def _unsettled(
+    snapshot: Snapshot,
+    pods: dict[str, PodView],
+    by_id: dict[str, InstanceView],
+    listed_at: dict[str, float],
+    grace_seconds: float,
+) -> list[DeploymentView]:
+    """Rows but for active copies on which all sides agree, nearly all there are: no rule has anything to say of them."""
+    found = []
+    for row in snapshot.deployments:
+        pod, instance = pods.get(row.id), by_id.get(row.instance_id or "")
+        here = listed_at.get(row.server_id, 0.0) < row.since + grace_seconds if pod is None else not pod.finished
+        if instance is None:
+            known = row.instance_id is None and row.config_id is None
+        else:
+            known = instance.active and (row.verified_at is not None or instance.verified_at is None)
+        if not (here and known and row.state is DeploymentState.ACTIVE):
+            found.append(row)
+    return found
 
 
 def _record(state: _Pass, row: DeploymentView, instance: InstanceView) -> None:
@@ -143,6 +166,8 @@ def _absent_instance(state: _Pass, row: DeploymentView, instance: InstanceView |
 
 def _orphans(state: _Pass, by_config: dict[str, InstanceView], names: dict[str, str]) -> None:
     snapshot, grace = state.snapshot, state.safety.grace_seconds
+    if not snapshot.pods and not snapshot.instances:
+        return
     database = snapshot.source(SourceName.DATABASE)
     rows = {row.id for row in snapshot.deployments}
     configs = {row.config_id for row in snapshot.deployments} | {pod.config_id for pod in snapshot.pods}

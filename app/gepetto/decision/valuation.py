@@ -84,6 +84,23 @@ def swap_gain(
         lifetime_seconds: how long it is expected to be active.
         configuration: horizon, shutdown time, success rate and pay while warming up.
     """
+    income, hours_lost = _swap_terms(multipliers, start_seconds, lifetime_seconds, configuration)
+    return income - victims_multiplier * hours_lost
+
+
+def most_loss(
+    multipliers: tuple[float, float], start_seconds: float, lifetime_seconds: float, configuration: Configuration
+) -> float:
+    """The sum of victims' multipliers from which on a swap no longer pays, the wanted margin included."""
+    income, hours_lost = _swap_terms(multipliers, start_seconds, lifetime_seconds, configuration)
+    hours = hours_lost + configuration.swap.margin * configuration.swap.horizon_seconds / 3600
+    return income / hours if hours > 0 else float("inf")
+
+
+def _swap_terms(
+    multipliers: tuple[float, float], start_seconds: float, lifetime_seconds: float, configuration: Configuration
+) -> tuple[float, float]:
+    """What the new copy earns over the horizon, and for how many hours the victims' income is lost."""
     now, later = multipliers
     horizon = configuration.swap.horizon_seconds / 3600
     start = start_seconds / 3600
@@ -91,5 +108,5 @@ def swap_gain(
     active = min(left, lifetime_seconds / 3600)
     income = later * active + (now - later) * float(bonus_hours(active))
     income += configuration.value.warmup_pay_factor * now * start
-    refilled = configuration.swap.refill_share * victims_multiplier * max(0.0, left - active)
-    return configuration.value.success_rate * income + refilled - victims_multiplier * horizon
+    refilled = configuration.swap.refill_share * max(0.0, left - active)
+    return configuration.value.success_rate * income, horizon - refilled

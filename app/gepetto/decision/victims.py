@@ -12,11 +12,11 @@ import numpy as np
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.intents import Swap
-from app.gepetto.decision.valuation import expected_lifetime, swap_gain
+from app.gepetto.decision.valuation import expected_lifetime, most_loss, swap_gain
 from app.gepetto.decision.virtual import VirtualFleet, choose_mask
 from app.gepetto.world.columns import Booleans, Floats, Integers
 from app.gepetto.world.snapshot import Snapshot
-from app.gepetto.world.views import DeploymentView
+from app.gepetto.world.views import DeploymentState, DeploymentView
 
 #: Copies weighed per server; 2^8 subsets. A server with more small copies offers its eight cheapest per GPU.
 MOST_VICTIMS: Final = 8
@@ -31,11 +31,14 @@ def _subsets() -> Floats:
 
 def may_be_victim(deployment: DeploymentView, now: float, configuration: Configuration) -> bool:
     """The hard rules that concern the copy alone: active and paid, public, preemptible, no job."""
-    if deployment.job_id is not None or not deployment.preemptible or not deployment.public:
-        return False
-    if not deployment.active or deployment.activated_at is None:
-        return False
-    return now - deployment.activated_at >= configuration.swap.minimum_age_seconds
+    return (
+        deployment.state is DeploymentState.ACTIVE
+        and deployment.public
+        and deployment.preemptible
+        and deployment.job_id is None
+        and deployment.activated_at is not None
+        and now - deployment.activated_at >= configuration.swap.minimum_age_seconds
+    )
 
 
 class Victims:
@@ -45,15 +48,18 @@ class Victims:
         self.snapshot, self.fleet = snapshot, fleet
         count = len(snapshot.servers)
         self.by_server: list[list[DeploymentView]] = [[] for _ in range(count)]
+        now, configuration, index = snapshot.now, fleet.configuration, fleet.columns.server_index
         for deployment in snapshot.deployments:
-            position = fleet.columns.server_index.get(deployment.server_id)
-            if position is not None and may_be_victim(deployment, snapshot.now, fleet.configuration):
-                self.by_server[position].append(deployment)
+            if deployment.public and may_be_victim(deployment, now, configuration):
+                position = index.get(deployment.server_id)
+                if position is not None:
+                    self.by_server[position].append(deployment)
         gpus = np.zeros((MOST_VICTIMS, count))
         losses = np.full((MOST_VICTIMS, count), np.inf)
         for position, found in enumerate(self.by_server):
-            found.sort(key=lambda d: (d.multiplier / max(1, d.gpu_count), d.id))
-            del found[MOST_VICTIMS:]
+            if len(found) > MOST_VICTIMS:
+                found.sort(key=lambda d: (d.multiplier / max(1, d.gpu_count), d.id))
+                del found[MOST_VICTIMS:]
             for row, victim in enumerate(found):
                 gpus[row, position] = victim.gpu_count
                 losses[row, position] = victim.multiplier
@@ -78,33 +84,43 @@ class Victims:
         )
         if not len(servers):
             return None
+        most = self._most_loss(chute, servers)
         enough = self.freed[:, servers] + fleet.free[servers] >= view.gpu_count
         losses = np.where(enough, self.loss[:, servers], np.inf)
         cheapest = losses.min(axis=0)
         for position in np.argsort(cheapest, kind="stable"):
-            if not cheapest[position] < view.m_eff:  # the sum of all victims must earn less than the new copy
-                return None
-            swap = self._swap_on(chute, int(servers[position]), losses[:, position])
-            if swap is not None:
-                return swap
+            if cheapest[position] < most[position]:
+                swap = self._swap_on(chute, int(servers[position]), losses[:, position], float(most[position]))
+                if swap is not None:
+                    return swap
         return None
 
-    def _swap_on(self, chute: int, server: int, losses: Floats) -> Swap | None:
-        view = self.snapshot.chutes[chute]
+    def _most_loss(self, chute: int, servers: Integers) -> Floats:
+        """By server, from which loss on a swap is out of the question: it earns more than the copy, or does not pay."""
+        view, configuration = self.snapshot.chutes[chute], self.fleet.configuration
+        factors = (1.0, configuration.value.cached_start_factor)
+        lifetime = expected_lifetime(view, configuration)
+        cold, cached = (
+            min(view.m_eff, most_loss((view.m_eff, view.m_target), view.start_seconds * f, lifetime, configuration))
+            for f in factors
+        )
+        return np.where(self.fleet.columns.cached[chute, servers], cached, cold)
+
+    def _swap_on(self, chute: int, server: int, losses: Floats, most: float) -> Swap | None:
+        """The cheapest allowed set of victims on one server, if it loses less than `most`."""
+        view, configuration = self.snapshot.chutes[chute], self.fleet.configuration
         for row in np.argsort(losses, kind="stable"):
             loss = float(losses[row])
-            if not loss < view.m_eff:
+            if not loss < most:
                 return None
             victims = [v for bit, v in enumerate(self.by_server[server]) if _subsets()[row, bit]]
             if not victims or not self._are_allowed(view.id, victims):
                 continue
-            start = view.start_seconds
-            if self.fleet.columns.cached[chute, server]:
-                start *= self.fleet.configuration.value.cached_start_factor
-            lifetime = expected_lifetime(view, self.fleet.configuration)
-            gain = swap_gain((view.m_eff, view.m_target), loss, start, lifetime, self.fleet.configuration)
-            wanted = self.fleet.configuration.swap.margin * loss * self.fleet.configuration.swap.horizon_seconds / 3600
-            return self._plan(chute, server, victims, gain) if gain > wanted else None
+            cached = bool(self.fleet.columns.cached[chute, server])
+            start = view.start_seconds * (configuration.value.cached_start_factor if cached else 1.0)
+            lifetime = expected_lifetime(view, configuration)
+            gain = swap_gain((view.m_eff, view.m_target), loss, start, lifetime, configuration)
+            return self._plan(chute, server, victims, gain)
         return None
 
     def _are_allowed(self, chute_id: str, victims: list[DeploymentView]) -> bool:

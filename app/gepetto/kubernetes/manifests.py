@@ -61,7 +61,8 @@ class PodSettings:
     cache_max_size_gb: int = 500
     cache_overrides_gb: Mapping[str, int] = field(default_factory=dict)
     cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
-    pull_policy: PullPolicy = PullPolicy.ALWAYS
+    cache_cleaner_pull_policy: PullPolicy = PullPolicy.ALWAYS
+    chute_pull_policy: PullPolicy = PullPolicy.ALWAYS
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
     return {
         "name": "cache-init",
         "image": settings.cache_cleaner_image,
-        "imagePullPolicy": settings.pull_policy.value,
+        "imagePullPolicy": settings.cache_cleaner_pull_policy.value,
         "securityContext": {"runAsUser": 0, "runAsGroup": 0},
         "volumeMounts": [{"name": "raw-cache", "mountPath": "/cache"}],
         "env": _variables(
@@ -283,7 +284,7 @@ def _chute_container(
     return {
         "name": "chute",
         "image": image_reference(plan, settings),
-        "imagePullPolicy": settings.pull_policy.value,
+        "imagePullPolicy": settings.chute_pull_policy.value,
         "command": command(plan, settings),
         "env": _variables(environment(plan, node_ports)),
         "ports": [{"containerPort": int(port.port), "protocol": port.protocol} for port in _ports(plan)],

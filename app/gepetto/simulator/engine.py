@@ -196,7 +196,7 @@ class Simulation:
         old = [c for c in self._running() if c.chute == chute]
         old = [c for c in old if self.now - (c.activated_at or 0.0) >= 63 * 60]
         if old:
-            self._end(min(old, key=lambda c: hash((c.id, self.scenario.seed)) & 0xFFFF), by_validator=True)
+            self._end(min(old, key=lambda c: self._random(c.id, 6)), by_validator=True)
 
     def _running(self) -> list[Copy]:
         return [self.copies[view.id] for view in self.views.values() if view.active]

@@ -34,6 +34,7 @@ class SourceName(StrEnum):
     DATABASE = "database"
 
 
+UNKNOWN: Final = Source()
 NO_SOURCES: Final[Mapping[str, Source]] = MappingProxyType({})
 
 
@@ -67,7 +68,7 @@ class Snapshot:
 
     def source(self, name: str) -> Source:
         """The state of one source; one that was never heard of is incomplete."""
-        return self.sources.get(name, Source())
+        return self.sources.get(name, UNKNOWN)
 
     def digest(self) -> str:
         """Short fingerprint of the inputs, for the decision journal."""
