@@ -93,7 +93,7 @@ def _unsettled(
     listed_at: dict[str, float],
     grace_seconds: float,
 ) -> list[DeploymentView]:
-    """Rows but for active copies on which all sides agree, nearly all there are: no rule has anything to say of them."""
+    """Rows apart from active copies on which all sides agree: nearly all there are, and no rule concerns them."""
     found = []
     for row in snapshot.deployments:
         pod, instance = pods.get(row.id), by_id.get(row.instance_id or "")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, vstack
 
-from app.gepetto.simulator.engine import Result
+from app.gepetto.simulator.result import Result
 from app.gepetto.simulator.scenario import Scenario
 
 

@@ -11,7 +11,8 @@ from scipy.stats import t as student
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.simulator.baselines import strategy_named
 from app.gepetto.simulator.bound import share_of_bound
-from app.gepetto.simulator.engine import Result, Simulation
+from app.gepetto.simulator.engine import Simulation
+from app.gepetto.simulator.result import Result
 from app.gepetto.simulator.scenario import Preset, Scenario, build
 
 WARM_UP_HOURS = 6

@@ -10,7 +10,10 @@ HOUR: Final = 3600.0
 
 @dataclass(slots=True)
 class Copy:
-    """One copy of ours at the simulated validator. Income is in multiplier-hours; it counts only once it is earned."""
+    """One copy of ours at the simulated validator. Income is in multiplier-hours; it counts only once it is earned.
+
+    `number` says the how-manieth copy of its chute it is in this run.
+    """
 
     id: str
     chute: int
@@ -18,6 +21,7 @@ class Copy:
     mask: int
     gpus: int
     launched_at: float
+    number: int = 1
     claimed_at: float | None = None
     activated_at: float | None = None
     multiplier: float = 0.0

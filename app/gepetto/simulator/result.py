@@ -1,0 +1,50 @@
+"""What one simulated run gave. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Result:
+    """What one run gave. Units are multiplier-hours; `hourly` is income earned per hour, paid or not yet."""
+
+    strategy: str
+    preset: str
+    seed: int
+    units: float = 0.0
+    gpu_hours: float = 0.0
+    rival_units: float = 0.0
+    forfeited: float = 0.0
+    forfeited_copies: int = 0
+    launches: int = 0
+    refusals: int = 0
+    swaps: int = 0
+    swap_gain: float = 0.0
+    violations: int = 0
+    decisions: int = 0
+    decision_seconds: float = 0.0
+    validator_calls: int = 0
+    filled_at: float | None = None
+    idle: dict[str, float] = field(default_factory=dict)
+    hourly: list[float] = field(default_factory=list)
+    idle_hourly: dict[str, list[float]] = field(default_factory=dict)
+    caps: list[np.ndarray] = field(default_factory=list, repr=False)
+    rates: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    @property
+    def per_gpu_hour(self) -> float:
+        return self.units / self.gpu_hours if self.gpu_hours else 0.0
+
+    @property
+    def share(self) -> float:
+        """Our share of all income of the network."""
+        total = self.units + self.rival_units
+        return self.units / total if total else 0.0
+
+    def deterministic(self) -> tuple[object, ...]:
+        """Everything but the time that decisions took: equal for two runs of one scenario."""
+        return (self.units, self.rival_units, self.forfeited, self.launches, self.refusals, self.swaps,
+                self.violations, self.decisions, self.validator_calls, tuple(self.hourly))  # fmt: skip
