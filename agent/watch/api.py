@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.watch.client import MonitorClient, MonitorError
-from agent.watch.kubeconfig import KubeconfigUnavailableError, certificate_expiry, read_kubeconfig
+from agent.watch.kubeconfig import KubeconfigUnavailableError, read_secret
 from agent.watch.lifecycle import (
     AlreadyRunningError,
     ForgottenError,
@@ -30,6 +31,7 @@ from agent.watch.lifecycle import (
     StartError,
 )
 from agent.watch.metrics import AgentMetrics
+from agent.watch.renewal import Renewal
 from agent.watch.settings import AgentSettings
 from agent.watch.state_file import StateFile
 from app.protocol.cluster_access import ClusterAccess, in_cluster_access, open_client, parse_kubeconfig
@@ -129,11 +131,10 @@ class AgentRoutes:
         """The miner kubeconfig of this node."""
         self._admit(request, Purpose.REGISTRATION)
         try:
-            text = await read_kubeconfig(self.kubernetes)
+            stored = await read_secret(self.kubernetes)
         except KubeconfigUnavailableError as error:
             raise HTTPException(error.status, str(error)) from None
-        self.metrics.kubeconfig_expiry.set(certificate_expiry(text) or 0)
-        return _json({"kubeconfig": text})
+        return _json({"kubeconfig": stored.text})
 
     def _admit(self, request: Request, purpose: Purpose) -> None:
         self._check(request, purpose.value, "")
@@ -197,10 +198,13 @@ def create_application(settings: AgentSettings, access: ClusterAccess, now: Call
             app.router.routes.extend(routes.routes())
             app.state.lifecycle = lifecycle
             await lifecycle.boot()
+            renewing = asyncio.create_task(Renewal(access, kubernetes, metrics, now).run())
             try:
                 yield
             finally:
+                renewing.cancel()
                 await lifecycle.close()
+                await asyncio.wait([renewing])
 
     return FastAPI(title="Headframe agent", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 

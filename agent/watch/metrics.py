@@ -20,6 +20,12 @@ class AgentMetrics:
             "Lists of some kinds sent because digests differed.",
             registry=self.registry,
         )
+        self.renewals = Counter(
+            f"{prefix}_kubeconfig_renewals_total",
+            "Hourly looks at the certificate that is handed out, by result.",
+            ["result"],
+            registry=self.registry,
+        )
         self.state = Gauge(f"{prefix}_state", "1 for the state the agent is in.", ["state"], registry=self.registry)
         self.kubeconfig_expiry = Gauge(
             f"{prefix}_kubeconfig_expiry_seconds",

@@ -21,12 +21,18 @@ from typing import Final, Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from lab.kubernetes.authority import make_authority
 from lab.kubernetes.binary import kubernetes_binary
 from lab.kubernetes.processes import ProcessGroup
 from lab.services.redis import free_port
 
-#: What tests need of a controller manager: namespaces that can be deleted, and owners whose dependents follow them.
-DEFAULT_CONTROLLERS: Final = ("namespace-controller", "garbage-collector-controller")
+#: What tests need of a controller manager: namespaces that can be deleted, owners whose dependents follow them, and
+#: client certificates that are signed.
+DEFAULT_CONTROLLERS: Final = (
+    "namespace-controller",
+    "garbage-collector-controller",
+    "certificatesigningrequest-signing-controller",
+)
 _READY_TIMEOUT_SECONDS: Final = 90.0
 _SERVICE_RANGE: Final = "10.43.0.0/16"
 
@@ -110,6 +116,12 @@ class LocalApiServer:
                 serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
             )
             _write_private(key, pem.decode())
+        if not self._client_authority.exists():
+            make_authority(self._client_authority, self._client_authority.with_suffix(".key"))
+
+    @property
+    def _client_authority(self) -> Path:
+        return self.folder / "pki" / "client-ca.crt"
 
     def _etcd_command(self) -> list[str]:
         binary = shutil.which("etcd")
@@ -137,6 +149,7 @@ class LocalApiServer:
             f"--secure-port={self.port}",
             f"--cert-dir={pki}",  # the server makes its own certificate there
             f"--token-auth-file={self.folder / 'tokens.csv'}",
+            f"--client-ca-file={self._client_authority}",
             "--anonymous-auth=false",
             "--authorization-mode=RBAC",
             f"--service-account-key-file={pki / 'service-account.key'}",
@@ -159,6 +172,8 @@ class LocalApiServer:
             f"--controllers={','.join(self.controllers)}",
             f"--service-account-private-key-file={self.folder / 'pki' / 'service-account.key'}",
             f"--root-ca-file={self.ca_file}",
+            f"--cluster-signing-cert-file={self._client_authority}",
+            f"--cluster-signing-key-file={self._client_authority.with_suffix('.key')}",
             "--leader-elect=false",
             "--secure-port=0",
             "--concurrent-gc-syncs=2",
