@@ -23,8 +23,8 @@ def main() -> int:
         print(json.dumps({"fatal": f"malformed settings: {', '.join(places)}"}))
         return ExitCode.FATAL
     gpus_idle = settings.gpu_idle_seconds == 0 or wait_until_idle(settings.gpu_idle_seconds)
-    age_days, size_gb = settings.limits
-    policy = CachePolicy(age_days, size_gb, settings.protected_chutes)
+    limits = settings.limits
+    policy = CachePolicy(limits.max_age_days, limits.max_size_gb, settings.protected_chutes)
     try:
         report = clean(settings.hf_home, policy, civitai=settings.civitai_home, dry_run=settings.dry_run)
     except (CacheBusyError, OSError) as error:

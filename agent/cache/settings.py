@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-class NodeOverride(BaseModel):
-    """What one node has instead of the defaults. A bare number in the settings stands for the size, as ever."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_age_days: int | None = Field(None, ge=0)
-    max_size_gb: int | None = Field(None, ge=0)
+from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride, limits_of
 
 
 class CleanerSettings(BaseSettings):
@@ -28,9 +21,9 @@ class CleanerSettings(BaseSettings):
     cleanup_exclude: str = ""
     #: Chutes with a running pod on this node, as the job builder knows them.
     cleanup_protect: str = ""
-    cache_max_age_days: int = Field(7, ge=0)
-    cache_max_size_gb: int = Field(500, ge=0)
-    cache_overrides: dict[str, NodeOverride | int] = Field(default_factory=dict)
+    cache_max_age_days: int = Field(DEFAULT_LIMITS.max_age_days, ge=0)
+    cache_max_size_gb: int = Field(DEFAULT_LIMITS.max_size_gb, ge=0)
+    cache_overrides: dict[str, CacheOverride | int] = Field(default_factory=dict)
     node_name: str = ""
     dry_run: bool = False
     #: In an init container a partial success must not stop the chute: exit code 3 becomes 0.
@@ -39,13 +32,10 @@ class CleanerSettings(BaseSettings):
     gpu_idle_seconds: float = Field(180, ge=0)
 
     @property
-    def limits(self) -> tuple[int, int]:
-        """This node's age limit in days and size limit in GiB."""
-        override = self.cache_overrides.get(self.node_name, NodeOverride.model_construct())
-        if isinstance(override, int):
-            return self.cache_max_age_days, override
-        age, size = override.max_age_days, override.max_size_gb
-        return self.cache_max_age_days if age is None else age, self.cache_max_size_gb if size is None else size
+    def limits(self) -> CacheLimits:
+        """This node's."""
+        fleet = CacheLimits(self.cache_max_age_days, self.cache_max_size_gb)
+        return limits_of(self.node_name, fleet, self.cache_overrides)
 
     @property
     def protected_chutes(self) -> frozenset[str]:

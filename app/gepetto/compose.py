@@ -37,6 +37,7 @@ from app.gepetto.ports import UnavailableError
 from app.gepetto.service import BuiltIn, Decider, Gepetto
 from app.gepetto.settings import GepettoSettings, read_configuration
 from app.observe.view import RedisFleetView
+from app.protocol.model_cache import CacheLimits, limits_of
 from app.protocol.signing import Signer
 from app.protocol.validators import Validators
 from app.storage.engine import OUTAGES, create_engine
@@ -175,14 +176,16 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
 
 
 def public_options(settings: GepettoSettings) -> dict[str, object]:
-    """Attributes of the public settings object that public files read."""
+    """Attributes of the public settings object that public files read. Overrides are sizes there, and nothing else."""
+    fleet = CacheLimits(settings.cache_max_age_days, settings.cache_max_size_gb)
+    overrides = settings.cache_overrides
     return {
         "namespace": settings.chutes_namespace,
         "nvidia_runtime": settings.nvidia_runtime,
         "registry_proxy_port": settings.registry_proxy_port,
         "cache_max_age_days": settings.cache_max_age_days,
         "cache_max_size_gb": settings.cache_max_size_gb,
-        "cache_overrides": settings.cache_overrides,
+        "cache_overrides": {name: limits_of(name, fleet, overrides).max_size_gb for name in overrides},
         "netuid": 64,
         "debug": False,
     }

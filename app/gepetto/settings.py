@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.kubernetes.manifests import PodSettings, PullPolicy
 from app.protocol import labels
+from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride
 from app.protocol.ports import ClusterPort
 
 
@@ -29,9 +30,9 @@ class GepettoSettings(BaseSettings):
     registry_proxy_port: int = 30500
     mtls_registry_min_version: str = "1.4.0"
     chute_shutdown_time_seconds: int = 180
-    cache_max_age_days: int = 30
-    cache_max_size_gb: int = 500
-    cache_overrides: dict[str, int] = Field(default_factory=dict)
+    cache_max_age_days: int = DEFAULT_LIMITS.max_age_days
+    cache_max_size_gb: int = DEFAULT_LIMITS.max_size_gb
+    cache_overrides: dict[str, CacheOverride | int] = Field(default_factory=dict)
     cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
     cache_cleaner_pull_policy: PullPolicy = PullPolicy.ALWAYS
     chute_image_pull_policy: PullPolicy = PullPolicy.ALWAYS
@@ -50,9 +51,8 @@ class GepettoSettings(BaseSettings):
             registry_proxy_port=self.registry_proxy_port,
             mtls_registry_min_version=self.mtls_registry_min_version,
             shutdown_seconds=self.chute_shutdown_time_seconds,
-            cache_max_age_days=self.cache_max_age_days,
-            cache_max_size_gb=self.cache_max_size_gb,
-            cache_overrides_gb=self.cache_overrides,
+            cache_limits=CacheLimits(self.cache_max_age_days, self.cache_max_size_gb),
+            cache_overrides=self.cache_overrides,
             cache_cleaner_image=self.cache_cleaner_image,
             cache_cleaner_pull_policy=self.cache_cleaner_pull_policy,
             chute_pull_policy=self.chute_image_pull_policy,

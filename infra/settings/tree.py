@@ -9,17 +9,12 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
+from infra.settings.base import Tree
+from infra.settings.model_cache import ModelCacheOverride, ModelCacheSettings
 from infra.spec import BindMount, Registry, UserSpec
 from infra.spec.model import AccountName, NodeName, PackageName, PublicKey, Sha256
-
-
-class Tree(BaseModel):
-    """Frozen, and a key that nobody knows is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
 
 Address = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$"), Field(examples=["203.0.113.7"])]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$"), Field(examples=["gpu-7.example.net"])]
@@ -80,6 +75,7 @@ class GpuNodeSettings(NodeSettings):
     gpu_count: int = Field(ge=1, le=16, examples=[8])
     hourly_cost_usd: float = Field(gt=0, description="What the whole machine costs an hour.", examples=[2.1])
     state: NodeState = Field(default=NodeState.ACTIVE, examples=["active"])
+    model_cache: ModelCacheOverride = ModelCacheOverride()
 
 
 class BareGpuNode(GpuNodeSettings):
@@ -242,6 +238,7 @@ class FleetSettings(Tree):
     images: ImageSettings = ImageSettings()
     database: DatabaseSettings = DatabaseSettings()
     gpu_runtime: GpuRuntimeSettings
+    model_cache: ModelCacheSettings = ModelCacheSettings()
     allowances: AllowanceSettings = AllowanceSettings()
 
     @property

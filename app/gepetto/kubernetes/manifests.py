@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.protocol import labels
+from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride, limits_of
 from app.protocol.ports import ChutePort, NodePort
 from app.protocol.registry_proxy import proxied_image
 from app.protocol.wire import driver_gpu_id, version_tuple
@@ -57,9 +58,8 @@ class PodSettings:
     registry_proxy_port: int = NodePort.REGISTRY_PROXY
     mtls_registry_min_version: str = "1.4.0"
     shutdown_seconds: int = 180
-    cache_max_age_days: int = 30
-    cache_max_size_gb: int = 500
-    cache_overrides_gb: Mapping[str, int] = field(default_factory=dict)
+    cache_limits: CacheLimits = DEFAULT_LIMITS
+    cache_overrides: Mapping[str, CacheOverride | int] = field(default_factory=dict)
     cache_cleaner_image: str = "parachutes/cache-cleaner:latest"
     cache_cleaner_pull_policy: PullPolicy = PullPolicy.ALWAYS
     chute_pull_policy: PullPolicy = PullPolicy.ALWAYS
@@ -244,7 +244,7 @@ def _variables(values: Mapping[str, str]) -> list[JsonObject]:
 
 
 def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
-    size = settings.cache_overrides_gb.get(plan.server_name, settings.cache_max_size_gb)
+    limits = limits_of(plan.server_name, settings.cache_limits, settings.cache_overrides)
     return {
         "name": "cache-init",
         "image": settings.cache_cleaner_image,
@@ -256,8 +256,8 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
                 "CLEANUP_EXCLUDE": plan.chute_id,
                 "HF_HOME": "/cache",
                 "CIVITAI_HOME": "/cache/civitai",
-                "CACHE_MAX_AGE_DAYS": str(settings.cache_max_age_days),
-                "CACHE_MAX_SIZE_GB": str(size),
+                "CACHE_MAX_AGE_DAYS": str(limits.max_age_days),
+                "CACHE_MAX_SIZE_GB": str(limits.max_size_gb),
                 "NVIDIA_VISIBLE_DEVICES": ",".join(driver_gpu_id(gpu) for gpu in plan.gpu_ids),
             }
         ),

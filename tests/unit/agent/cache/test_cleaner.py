@@ -19,6 +19,7 @@ from agent.cache.cleaning import IN_USE, ExitCode, clean
 from agent.cache.planning import CachePolicy, Reason, is_protected, plan_cleaning
 from agent.cache.scan import LEDGER, CacheEntry, CacheScan, scan_cache
 from agent.cache.settings import CleanerSettings
+from app.protocol.model_cache import CacheLimits
 from tests.support.caches import DAY, add_file, add_repository
 
 CHUTE = "11111111-2222-3333-4444-555555555555"
@@ -157,9 +158,9 @@ def test_x12_protected_entries_survive_and_the_rest_fits_or_is_gone(
 
 def test_overrides_hold_for_their_node_alone() -> None:
     values = {"cache_overrides": {"gpu-1": 50, "gpu-2": {"max_age_days": 1}}, "cache_max_size_gb": 9}
-    assert CleanerSettings.model_validate(values | {"node_name": "gpu-1"}).limits == (7, 50)
-    assert CleanerSettings.model_validate(values | {"node_name": "gpu-2"}).limits == (1, 9)
-    assert CleanerSettings.model_validate(values | {"node_name": "gpu-3"}).limits == (7, 9)
+    assert CleanerSettings.model_validate(values | {"node_name": "gpu-1"}).limits == CacheLimits(30, 50)
+    assert CleanerSettings.model_validate(values | {"node_name": "gpu-2"}).limits == CacheLimits(1, 9)
+    assert CleanerSettings.model_validate(values | {"node_name": "gpu-3"}).limits == CacheLimits(30, 9)
 
 
 def run_program(root: Path, **environment: str) -> tuple[int, dict[str, object]]:

@@ -9,6 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
+from app.protocol.model_cache import CacheOverride
 
 SETTINGS = PodSettings(miner_ss58="5Miner")
 PLAN = DeploymentPlan(
@@ -90,9 +91,14 @@ def test_27_01_the_probe_asks_the_port_that_the_runtime_serves(runtime: str, por
     assert f"127.0.0.1:{port}/_alive" in str(manifests.job(plan, SETTINGS, node_ports(plan)))
 
 
-def test_27_01_a_node_may_have_a_cache_size_of_its_own() -> None:
-    settings = replace(SETTINGS, cache_overrides_gb={"node-1": 77})
-    assert "'CACHE_MAX_SIZE_GB', 'value': '77'" in str(manifests.job(PLAN, settings, node_ports(PLAN)))
+@pytest.mark.parametrize(
+    ("override", "age", "size"), [(77, "30", "77"), (CacheOverride(max_age_days=3, max_size_gb=None), "3", "500")]
+)
+def test_27_01_a_node_may_have_cache_limits_of_its_own(override: CacheOverride | int, age: str, size: str) -> None:
+    settings = replace(SETTINGS, cache_overrides={"node-1": override, "another": 1})
+    job = str(manifests.job(PLAN, settings, node_ports(PLAN)))
+    assert f"'CACHE_MAX_AGE_DAYS', 'value': '{age}'" in job
+    assert f"'CACHE_MAX_SIZE_GB', 'value': '{size}'" in job
 
 
 def test_27_01_job_ports_reach_environment_and_container_with_and_without_attestation() -> None:
