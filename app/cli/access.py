@@ -17,6 +17,7 @@ import httpx
 import orjson
 from cyclopts import Parameter
 
+from app.cli.progress import working
 from app.protocol.ports import NodePort
 from app.protocol.signing import Header, Purpose, Request, Signer, nonce_v1, nonce_v2
 
@@ -144,7 +145,8 @@ def send(access: Access, request: Outgoing) -> httpx.Response:
     Raises:
         AnswerError: the answer is an error. CommandError: there is no answer.
     """
-    with stream(access, request) as response:
+    where = httpx.URL(request.url)
+    with working(f"{request.method} {where.host}{where.path}"), stream(access, request) as response:
         response.read()
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 import orjson
@@ -9,6 +10,7 @@ from cyclopts import Parameter
 
 from app.cli.access import Access, AnswerError, CommandError, Outgoing, Profile, segment, stream
 from app.cli.output import Json, ask, err, mapping, out, print_json
+from app.cli.progress import working
 
 ADD_TIMEOUT_SECONDS: Final = 900.0
 COMPLETED: Final = "completed server bootstrapping in"
@@ -47,14 +49,34 @@ def add_node(
     request = Outgoing("POST", url, None, Profile.MANAGEMENT, body, timeout_seconds=ADD_TIMEOUT_SECONDS)
     is_completed = False
     try:
-        with stream(access, request) as answer:
-            for line in answer.iter_lines():
-                is_completed = _show(line, json=json) or is_completed
+        for line in _lines(access, request):
+            is_completed = _show(line, json=json) or is_completed
     except AnswerError as error:
         err().print("Error adding node:", style="red", end=" ")
         raise error from None
     if not is_completed:
         raise CommandError(f"node {name} was not added: see the last message")
+
+
+def _lines(access: Access, request: Outgoing) -> Iterator[str]:
+    """Lines of the stream; what it says last stands in a moving line until it says more."""
+    waiting = f"adding the node at {request.url}"
+    with stream(access, request) as answer:
+        lines = answer.iter_lines()
+        while True:
+            with working(waiting):
+                line = next(lines, None)
+            if line is None:
+                return
+            waiting = _message(line) or waiting
+            yield line
+
+
+def _message(line: str) -> str:
+    try:
+        return str(mapping(orjson.loads(line[6:])).get("message", ""))
+    except orjson.JSONDecodeError:
+        return ""
 
 
 def _show(line: str, *, json: bool) -> bool:

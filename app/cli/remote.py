@@ -30,14 +30,22 @@ def scorch_remote(*, access: Access, yes: Yes = False, json: Json = False) -> No
     servers = sequence(mapping(access.validator("GET", "/miner/servers/", Purpose.MINER).json()).get("servers"))
     names = [str(server.get("name") or server.get("server_id")) for server in servers]
     if not names:
-        out().print("no servers at the validator")
+        _nothing(json=json)
         return
     if not yes and not confirmed(
         f"Delete all {len(names)} servers of this hotkey at the validator: {', '.join(names)}?"
     ):
         raise CommandError("nothing was deleted")
-    for name in names:
-        _delete(access, name, json=json)
+    answers = [_delete(access, name, json=json) for name in names]
+    if json:
+        print_json(answers)
+
+
+def _nothing(*, json: bool) -> None:
+    if json:
+        print_json([])
+    else:
+        out().print("no servers at the validator")
 
 
 def delete_remote(*, access: Access, name: str, json: Json = False) -> None:
@@ -48,17 +56,18 @@ def delete_remote(*, access: Access, name: str, json: Json = False) -> None:
     name
         Name or id of the server there.
     """
-    _delete(access, name, json=json)
+    answer = _delete(access, name, json=json)
+    if json:
+        print_json(answer)
 
 
-def _delete(access: Access, name: str, *, json: bool) -> None:
+def _delete(access: Access, name: str, *, json: bool) -> object:
     if not json:
         out().print(f"Deleting server {name}", highlight=False)
     answer = access.validator("DELETE", f"/servers/{segment(name)}", Purpose.TEE)
-    if json:
-        print_json(answer.json())
-    else:
+    if not json:
         out().print(f"  successfully deleted {name}", highlight=False)
+    return answer.json()
 
 
 def instance_logs(

@@ -201,6 +201,7 @@ async def test_scorch_asks_and_signs_each_deletion(commands: Commands, monkeypat
     assert (code, "successfully deleted node-1" in shown) == (0, True)
     assert commands.validator.state.servers == {}
     assert (await commands.run("scorch-remote"))[0] == 0
+    assert await commands.json("scorch-remote", "--yes") == []
     code, _, error = await commands.run("delete-remote", "--name", "node-1")
     assert (code, error.startswith("Error 404")) == (1, True)
 
