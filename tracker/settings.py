@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class TrackerSettings(BaseSettings):
     """What an hourly Job sets (spec: tracker 9). Only a database URL is secret; it comes from a Kubernetes Secret."""
 
-    model_config = SettingsConfigDict(env_prefix="TRACKER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRACKER_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     network: str = Field(default="finney", description="network name or websocket URL")
     dir: Path = Field(default=Path("snapshots"), description="folder of the snapshot files")

@@ -13,7 +13,7 @@ from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride,
 class CleanerSettings(BaseSettings):
     """Sizes are in GiB, as the public cleaner counts them. Lists are separated by commas."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     hf_home: Path = Path("/cache")
     civitai_home: Path | None = None

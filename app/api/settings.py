@@ -30,7 +30,7 @@ class SignatureStage(StrEnum):
 class Settings(BaseSettings):
     """Everything the API is told. Secrets show in neither repr nor logs."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     miner_ss58: str = Field(min_length=1)
     miner_seed: SecretStr

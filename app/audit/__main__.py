@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 class AuditSettings(BaseSettings):
     """The public exporter's environment variables."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     miner_ss58: str
     miner_seed: SecretStr

@@ -18,7 +18,7 @@ from app.protocol.ports import ClusterPort
 class GepettoSettings(BaseSettings):
     """Everything that the environment tells. Seeds and passwords never show in messages."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     postgresql: SecretStr
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")

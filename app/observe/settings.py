@@ -20,7 +20,7 @@ class ObservationMode(StrEnum):
 class MonitorSettings(BaseSettings):
     """Read once at start; a missing or malformed value ends the program with its name."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     miner_ss58: str
     miner_seed: SecretStr

@@ -14,7 +14,7 @@ from graval.backends.simulated import SimulatedModel
 class BootstrapSettings(BaseSettings):
     """Read once at start; a missing or malformed value ends the program with its name."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     miner: str = Field(alias="MINER_HOTKEY_SS58", min_length=1)
     whitelist: Annotated[frozenset[str], NoDecode] = Field(alias="VALIDATOR_WHITELIST", min_length=1)
