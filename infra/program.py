@@ -75,6 +75,7 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
             private_key=secrets.ssh_private_key,
             registry_logins=logins,
             images=images.builds,
+            backup_private_key=secrets.backup_private_key,
         ),
     )
     nodes = {

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from infra.cli.backup.command import backup
 from infra.cli.engine import Engine, EngineError
 from infra.cli.init.command import init
 from infra.cli.machine_commands import register
@@ -35,6 +36,7 @@ def recover(*, stack: Stack = None) -> int:
 
 
 app.command(init)
+app.command(backup)
 register(app)
 register_stack_commands(app)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.components.backup import Backup, BackupArgs
 from infra.components.cluster import K3sCluster, K3sClusterArgs
 from infra.components.databases import DatabasesArgs, postgres, redis
 from infra.components.declared import properties
@@ -27,6 +28,8 @@ class ControlPlaneArgs:
     private_key: pulumi.Input[str]
     registry_logins: Sequence[RegistryLogin]
     images: Mapping[str, ImageBuild]
+    #: Needed where `settings.backup` is there.
+    backup_private_key: pulumi.Input[str] | None = None
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -68,5 +71,19 @@ class ControlPlane(pulumi.ComponentResource):
         )
         self.postgres = postgres(databases, inside)
         self.redis = redis(databases, inside)
+        if settings.backup is not None and args.backup_private_key is not None:
+            Backup(
+                "backup",
+                BackupArgs(
+                    cluster=self.cluster,
+                    host=self.host,
+                    settings=settings.backup,
+                    private_key=args.backup_private_key,
+                    image=databases.postgres_image,
+                    pull_policy=databases.pull_policy,
+                    database=self.postgres,
+                ),
+                inside,
+            )
         # Rules over the whole stack see outputs only.
         self.register_outputs(dict(shown))

@@ -33,7 +33,8 @@ BASE: Final = BaseRecipe(
 POSTGRES: Final = ImageRecipe(
     name=ImageName.POSTGRES,
     description="PostgreSQL of the fleet",
-    packages=(f"postgresql-{POSTGRES_MAJOR}",),
+    # SFTP is how the backup CronJob, which runs this image, leaves the machine.
+    packages=(f"postgresql-{POSTGRES_MAJOR}", "openssh-client"),
     # LLVM serves just-in-time compilation alone, which short transactions do not gain from: 130 MB less.
     removed_paths=(
         "/usr/lib/x86_64-linux-gnu/libLLVM-*",
@@ -44,7 +45,10 @@ POSTGRES: Final = ImageRecipe(
         "/var/lib/postgresql",
         "/etc/ssl/private/ssl-cert-snakeoil.key",
     ),
-    files=(CopiedFile(f"{_FILES}/postgres.py", "/opt/headframe/postgres.py"),),
+    files=(
+        CopiedFile(f"{_FILES}/backup.py", "/opt/headframe/backup.py"),
+        CopiedFile(f"{_FILES}/postgres.py", "/opt/headframe/postgres.py"),
+    ),
     directories=("/data", "/run/postgresql"),
     entrypoint=("python3", "/opt/headframe/postgres.py"),
     environment={

@@ -6,6 +6,7 @@ from infra.settings.secrets import FleetSecrets
 from infra.settings.source import ConfigSource, PulumiConfigSource
 from infra.settings.tree import (
     AllowanceSettings,
+    BackupSettings,
     BareGpuNode,
     ControlSettings,
     Delivery,
@@ -18,6 +19,7 @@ from infra.settings.tree import (
 
 __all__ = [
     "AllowanceSettings",
+    "BackupSettings",
     "BareGpuNode",
     "ConfigSource",
     "ControlSettings",

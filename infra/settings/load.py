@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from infra.settings import rules
 from infra.settings.mistakes import Mistake, SettingsError, of_validation, remove_command
-from infra.settings.secrets import REGISTRY_PASSWORD, SECRET_KEYS, SSH_PRIVATE_KEY, FleetSecrets
+from infra.settings.secrets import BACKUP_PRIVATE_KEY, REGISTRY_PASSWORD, SECRET_KEYS, SSH_PRIVATE_KEY, FleetSecrets
 from infra.settings.source import ConfigSource
 from infra.settings.tree import FleetSettings
 from policies.rules.model import Finding
@@ -49,7 +49,11 @@ def read_secrets(source: ConfigSource) -> FleetSecrets:
     key = source.secret(SSH_PRIVATE_KEY)
     if key is None:
         raise SettingsError(list(_missing_secrets(source, None)))
-    return FleetSecrets(ssh_private_key=key, registry_password=source.secret(REGISTRY_PASSWORD))
+    return FleetSecrets(
+        ssh_private_key=key,
+        registry_password=source.secret(REGISTRY_PASSWORD),
+        backup_private_key=source.secret(BACKUP_PRIVATE_KEY),
+    )
 
 
 def validate(values: dict[str, object]) -> list[Mistake]:
@@ -92,6 +96,8 @@ def _missing_secrets(source: ConfigSource, settings: FleetSettings | None) -> It
     needed = [SSH_PRIVATE_KEY]
     if settings is not None and settings.kubernetes.registry_login is not None:
         needed.append(REGISTRY_PASSWORD)
+    if settings is not None and settings.backup is not None:
+        needed.append(BACKUP_PRIVATE_KEY)
     present = source.keys()
     for key in needed:
         if key not in present:

@@ -11,6 +11,7 @@ import pulumi
 
 SSH_PRIVATE_KEY: Final = "ssh_private_key"
 REGISTRY_PASSWORD: Final = "registry_password"  # noqa: S105 the key's name
+BACKUP_PRIVATE_KEY: Final = "backup_private_key"
 
 #: Every secret key with what it is and the command that sets it. None of them may be a part of another key.
 SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -18,6 +19,10 @@ SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         SSH_PRIVATE_KEY: (
             "OpenSSH private key for all machines",
             "pulumi config set --secret ssh_private_key < ~/.ssh/id_ed25519",
+        ),
+        BACKUP_PRIVATE_KEY: (
+            "OpenSSH private key for the machine that backup names",
+            "pulumi config set --secret backup_private_key < ~/.ssh/backup_ed25519",
         ),
         REGISTRY_PASSWORD: ("password of kubernetes.registry_login", "pulumi config set --secret registry_password"),
     }
@@ -30,3 +35,4 @@ class FleetSecrets:
 
     ssh_private_key: pulumi.Output[str]
     registry_password: pulumi.Output[str] | None = None
+    backup_private_key: pulumi.Output[str] | None = None

@@ -190,6 +190,24 @@ class DatabaseSettings(Tree):
     redis_password_rotation: int = Field(default=1, ge=1, examples=[1])
 
 
+class BackupSettings(Tree):
+    """Where dumps of PostgreSQL go: a folder on another machine, over SFTP. Its key is `backup_private_key`."""
+
+    host: HostName
+    port: int = Field(default=22, ge=1, le=65535, examples=[22])
+    user: AccountName = Field(examples=["backup"])
+    host_key: HostKey
+    folder: str = Field(default="headframe", pattern=r"^[A-Za-z0-9._/-]+$", examples=["headframe"])
+    schedule: str = Field(
+        default="17 * * * *",
+        pattern=r"^\S+( \S+){4}$",
+        description="As cron writes it, in UTC.",
+        examples=["17 * * * *"],
+    )
+    keep: int = Field(default=48, ge=1, description="How many dumps stay.", examples=[48])
+    scratch_gib: int = Field(default=10, ge=1, description="Space for one dump and its copy.", examples=[10])
+
+
 class GpuRuntimeSettings(Tree):
     """The Helm chart that makes GPUs schedulable: NVIDIA's operator, or a chart folder."""
 
@@ -237,6 +255,7 @@ class FleetSettings(Tree):
     kubernetes: KubernetesSettings
     images: ImageSettings = ImageSettings()
     database: DatabaseSettings = DatabaseSettings()
+    backup: BackupSettings | None = None
     gpu_runtime: GpuRuntimeSettings
     model_cache: ModelCacheSettings = ModelCacheSettings()
     allowances: AllowanceSettings = AllowanceSettings()

@@ -30,6 +30,11 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         return self._server is not None
 
+    @property
+    def binaries(self) -> Path:
+        """Folder of the running server's own programs, of its very version."""
+        return self._running().bin_path
+
     def start(self) -> None:
         """Start the server and wait until it answers; the first start also creates the data folder (about 1 s)."""
         if self._server is None:

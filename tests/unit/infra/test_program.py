@@ -21,7 +21,17 @@ from infra.transforms import labelled
 from policies.rules.kubernetes import KubernetesObject, check_object
 from policies.rules.model import Level
 from tests.support.program import Recorded, Recording, declare
-from tests.support.settings import CHART, CHART_DIGEST, CLONE, PRIVATE_KEY, SECRETS, fleet, gpu_node, lab_fleet
+from tests.support.settings import (
+    CHART,
+    CHART_DIGEST,
+    CLONE,
+    HOST_KEY,
+    PRIVATE_KEY,
+    SECRETS,
+    fleet,
+    gpu_node,
+    lab_fleet,
+)
 
 TEE = {"name": "tee-0", "kind": "tee", "address": "9.0.0.9", "gpu": "h200", "gpu_count": 8, "hourly_cost_usd": 24}
 
@@ -32,7 +42,9 @@ def run(values: dict[str, Any], folder: Path, *, preview: bool = False) -> Recor
     (cache / "images" / "identity").write_text("identity")
     (cache / "charts").mkdir(exist_ok=True)
     (cache / "charts" / f"{CHART_DIGEST}.tgz").write_bytes(CHART)
-    source = MappingSource(values, {**SECRETS, "registry_password": "marker-registry"})
+    source = MappingSource(
+        values, {**SECRETS, "registry_password": "marker-registry", "backup_private_key": "marker-backup"}
+    )
     settings, where = load(source).settings, Places(clone=CLONE, cache=cache)
     return declare(lambda: declare_fleet(settings, read_secrets(source), where), preview=preview)
 
@@ -198,6 +210,27 @@ def test_operators_get_the_kubeconfig_of_every_cluster_and_wait_for_it(recording
     assert [cluster["name"] for cluster in tools.plain_inputs["clusters"]] == ["control", "gpu-0", "gpu-1"]
     assert all(cluster["kubeconfig"] == "[secret]" for cluster in tools.public_inputs["clusters"])
     assert tools.inputs["scope"] == "tools"
+
+
+def test_dumps_leave_the_host_where_the_settings_name_a_target(folder: Path, recording: Recording) -> None:
+    assert recording.of_type("kubernetes:batch/v1:CronJob") == []
+    target = {"host": "backup.example.net", "port": 2222, "user": "backup", "host_key": HOST_KEY}
+    declared = run(fleet(backup=target), folder)
+    job = declared.one("kubernetes:batch/v1:CronJob", "postgres-backup").inputs["spec"]
+    pod = job["jobTemplate"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert job["concurrencyPolicy"] == "Forbid"
+    assert pod["metadata"]["labels"]["postgres-access"] == "true"
+    assert {"name": "TARGET_HOST", "value": "backup.example.net"} in container["env"]
+    assert container["image"] == _image_of(declared.one("kubernetes:apps/v1:StatefulSet", "postgres"))
+    secret = declared.one("kubernetes:core/v1:Secret", "postgres-backup-target")
+    assert secret.plain_inputs["stringData"]["known_hosts"] == f"[backup.example.net]:2222 {HOST_KEY}\n"
+    assert secret.plain_inputs["stringData"]["key"] == "marker-backup"
+    assert "marker" not in str(secret.public_inputs)
+
+
+def _image_of(workload: Recorded) -> str:
+    return str(workload.inputs["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def test_the_workloads_of_a_drained_node_leave_and_those_of_a_dead_one_stay_with_it(folder: Path) -> None:

@@ -1,0 +1,94 @@
+"""What a backup holds, collected from the engine and the database: state, stack file, passphrase, dump."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from infra.cli import stack_file
+from infra.cli.engine import CLONE, Engine
+
+STATE: Final = "state.json"
+STACK_FILE: Final = "stack.yaml"
+PASSPHRASE: Final = "passphrase"  # noqa: S105 a file's name
+DUMP: Final = "postgres.dump"
+MANIFEST: Final = "manifest.json"
+_OWN_PASSPHRASE: Final = "encryptionsalt:"  # noqa: S105 the engine's word in a stack file
+
+
+class BackupError(RuntimeError):
+    """There is no backup, or it cannot be used; the text says what to do."""
+
+
+def collect(engine: Engine, dump: bytes, now: datetime) -> dict[str, bytes]:
+    """Everything, by name in the archive. The state keeps its secrets encrypted; the passphrase lies beside it.
+
+    Raises:
+        BackupError: the state would be useless, because nobody could open its secrets.
+        infra.cli.engine.EngineError: the state cannot be exported.
+    """
+    name = engine.stack_name()
+    text = stack_file.stack_file(CLONE, name, engine.environment).read_text()
+    files = {
+        MANIFEST: json.dumps({"stack": name, "taken": now.isoformat(timespec="seconds")}).encode(),
+        STATE: engine.quietly("stack", "export").encode(),
+        STACK_FILE: text.encode(),
+        DUMP: dump,
+    }
+    if _OWN_PASSPHRASE in text:
+        files[PASSPHRASE] = passphrase(engine.environment).encode()
+    return files
+
+
+def passphrase(environment: Mapping[str, str]) -> str:
+    """The passphrase that opens the stack's secrets.
+
+    Raises:
+        BackupError: the environment does not say it.
+    """
+    if named := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
+        return Path(named).read_text()
+    if "PULUMI_CONFIG_PASSPHRASE" in environment:
+        return environment["PULUMI_CONFIG_PASSPHRASE"]
+    raise BackupError("a state without its passphrase opens nothing: set PULUMI_CONFIG_PASSPHRASE_FILE and try again")
+
+
+def stack_of(files: Mapping[str, bytes]) -> str:
+    """Name of the stack that a backup is of.
+
+    Raises:
+        BackupError: it does not say.
+    """
+    try:
+        return str(json.loads(files[MANIFEST])["stack"])
+    except (KeyError, ValueError):
+        raise BackupError("the backup does not say which stack it is of") from None
+
+
+def unpack(files: Mapping[str, bytes], folder: Path) -> list[str]:
+    """Write the contents into a new folder that only its owner enters; answers the commands that go on from there.
+
+    Raises:
+        BackupError: the folder is there already.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise BackupError(f"{folder} is there already: name a new folder") from None
+    for name, content in files.items():
+        path = folder / Path(name).name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    stack = stack_of(files)
+    export = [f"export PULUMI_CONFIG_PASSPHRASE_FILE={folder / PASSPHRASE}"] if PASSPHRASE in files else []
+    return [
+        *export,
+        f"pulumi stack init {stack}",
+        f"cp {folder / STACK_FILE} stacks/Pulumi.{stack.rsplit('/', 1)[-1]}.yaml",
+        f"pulumi stack import --file {folder / STATE}",
+        "pulumi up",
+        f"headframe backup restore BACKUP --confirm {stack}",
+    ]
