@@ -31,7 +31,7 @@ def test_a_tag_is_the_same_every_time_and_passes_the_rule_for_images() -> None:
 def test_every_input_changes_the_tag(tmp_path: Path) -> None:
     for item in POSTGRES.files:
         target = tmp_path / item.source
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((CLONE / item.source).read_bytes())
     same = tag(POSTGRES, BASE, tmp_path)
     assert same == tag(POSTGRES, BASE, CLONE)
