@@ -1,7 +1,8 @@
 """Finds clusters whose agent knows something else than the cache, by digests on heartbeats (spec: agent-monitor 20.4).
 
-Only asks for lists; changes nothing about objects. Where a direct informer follows a cluster, that is the authority and
-digests are not compared: the cache may well be ahead of the agent.
+Only asks for lists; changes nothing about objects. Equal digests of every kind are as good as a complete list. Where a
+direct informer follows a cluster, that is the authority and digests are not compared: the cache may well be ahead of
+the agent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 from app.observe.entries import decode_known
 from app.observe.keys import entries_key, state_key
 from app.observe.metrics import MonitorMetrics
+from app.observe.monitor import Monitor
 from app.protocol.channels import ResourceType, resources_key
 from app.protocol.digests import Digest, digest_of
 
@@ -35,9 +37,15 @@ class DigestCheck:
     """
 
     def __init__(
-        self, redis: Redis, metrics: MonitorMetrics, is_followed: Callable[[str], bool], now: Callable[[], float]
+        self,
+        redis: Redis,
+        monitor: Monitor,
+        metrics: MonitorMetrics,
+        is_followed: Callable[[str], bool],
+        now: Callable[[], float],
     ) -> None:
         self._redis = redis
+        self._monitor = monitor
         self._metrics = metrics
         self._is_followed = is_followed
         self._now = now
@@ -54,6 +62,8 @@ class DigestCheck:
             return ()
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             different = [kind for kind, digest in told.items() if await self._digest(cluster, kind) != digest]
+            if not different and told.keys() == set(ResourceType):
+                await self._monitor.confirm(cluster)
             suspects, asked = await cast("Any", self._redis.hmget(state_key(cluster), [_SUSPECTS, _ASKED_AT]))
             wanted = [kind for kind in different if kind.value in (suspects or b"").decode().split(",")]
             now_ms = int(self._now() * 1000)

@@ -152,11 +152,15 @@ class ClusterInformer:
                 await self._take_in(client)
 
     async def _compare(self, client: httpx.AsyncClient) -> None:
-        """Every few minutes: whatever two looks find different is counted and repaired, whatever its version."""
+        """Every two minutes or so: whatever two looks find different is counted and repaired, whatever its version.
+
+        A look that finds nothing confirms the cache as complete: absences are believed from fresh readings only.
+        """
         while True:
             await asyncio.sleep(self._services.settings.anti_entropy_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             first = await self._look(client)
             if not first:
+                await self._services.monitor.confirm(self._cluster)
                 continue
             await asyncio.sleep(_SECOND_LOOK_SECONDS)
             lasting = first & await self._look(client)

@@ -19,7 +19,7 @@ from app.observe.inventory import Inventory
 from app.observe.keys import state_key
 from app.observe.planning import Source, plan_event
 from app.observe.readings import ClusterState
-from app.observe.scripts import CLEAR, HEARTBEAT, MARK_DIRTY, SET_STATE
+from app.observe.scripts import CLEAR, CONFIRM, HEARTBEAT, MARK_DIRTY, SET_STATE
 from app.observe.store import SyncMode, SyncResult, iso_timestamp
 from app.observe.writer import EventWriter
 from app.protocol.channels import health_key
@@ -27,6 +27,7 @@ from app.protocol.objects import ObjectEvent
 
 _CALL_TIMEOUT_SECONDS: Final = 10.0
 _RESYNC_SPACING_SECONDS: Final = 60
+_CONFIRM_SPACING_SECONDS: Final = 60
 
 
 class Outcome(StrEnum):
@@ -166,6 +167,11 @@ class Monitor:
         """Ask for a complete list: by a live read, or by one refused heartbeat after the delay."""
         resync_at_ms = self._milliseconds() + int(delay_seconds * 1000)
         return bool(await self._evaluate(MARK_DIRTY, cluster, reason, resync_at_ms))
+
+    async def confirm(self, cluster: str) -> bool:
+        """A comparison found the cache equal to the cluster: as good as a complete list, so that readers who may only
+        believe a fresh one have one without a list being sent. At most once a minute; whether it counted."""
+        return bool(await self._evaluate(CONFIRM, cluster, self._milliseconds(), _CONFIRM_SPACING_SECONDS * 1000))
 
     async def _is_tracked(self, cluster: str) -> bool:
         return bool(await self._call(self._redis.exists(health_key(cluster))))

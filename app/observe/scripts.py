@@ -199,6 +199,19 @@ end
 return 0
 """
 
+#: ARGV: cluster, now_ms, spacing_ms. A comparison with the cluster found no difference: as good as a complete list.
+#: Answer: 1 when it counted; not for a cluster without a first list, a dirty one, or within the spacing.
+CONFIRM: Final = r"""
+local now, state = tonumber(ARGV[2]), 'headframe:observe:cluster:' .. ARGV[1] .. ':state'
+if redis.call('EXISTS', 'clusters:' .. ARGV[1] .. ':health') == 0 then return 0 end
+local before = tonumber(redis.call('HGET', state, 'generation') or '0')
+if before == 0 or redis.call('HEXISTS', state, 'dirty') == 1 then return 0 end
+local completed = tonumber(redis.call('HGET', state, 'completed_ms') or '0')
+if now - completed >= 0 and now - completed < tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', state, 'generation', string.format('%.0f', math.max(before + 1, now)), 'completed_ms', now)
+return 1
+"""
+
 #: ARGV: cluster, timestamp, latest received_ms that still allows it or ''. Forgets a cluster and says so.
 CLEAR: Final = r"""
 local cluster = ARGV[1]

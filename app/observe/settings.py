@@ -33,7 +33,8 @@ class MonitorSettings(BaseSettings):
     reinitiate_interval_seconds: float = Field(120, gt=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     observation_mode: ObservationMode = ObservationMode.BOTH
-    anti_entropy_seconds: float = Field(300, gt=0)
+    #: Between two comparisons of a followed cluster with its cache. Readers call a reading stale after 180 s.
+    anti_entropy_seconds: float = Field(120, gt=0)
     removal_grace_seconds: float = Field(60, ge=0)
     #: Answer 409 to a second registration and 410 to a snapshot of an unknown cluster, as the public monitor does.
     strict_registration: bool = False

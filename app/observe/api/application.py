@@ -70,7 +70,7 @@ def build_services(
     informers = None
     if settings.observation_mode is not ObservationMode.PUSH:
         informers = InformerSupervisor(redis, inventory, intake, writer, monitor, metrics, now, settings)
-    digests = DigestCheck(redis, metrics, informers.is_followed if informers else lambda _: False, now)
+    digests = DigestCheck(redis, monitor, metrics, informers.is_followed if informers else lambda _: False, now)
     clusters = ClusterRoutes(monitor, gate, metrics, digests)
     checker = HealthChecker(
         redis, view, monitor, metrics, clusters.failed, now, heartbeat_seconds=settings.heartbeat_interval

@@ -112,6 +112,20 @@ async def test_a_partial_list_brings_no_cluster_into_being(agent: AgentClient, r
     assert (await agent.replace(part(["egg"]))).status_code == 422
 
 
+async def test_equal_digests_are_as_good_as_a_complete_list_once_a_minute(
+    agent: AgentClient, monitor: RunningMonitor, clock: StandingClock
+) -> None:
+    await agent.register(snapshot([pod("a")]))
+    view, generations = monitor.services.view, []
+    for offset, objects in ((0, (pod("a"), node())), (61, (pod("a"), node())), (70, (pod("a"), node())), (140, ())):
+        clock.offset = offset
+        await wanted(agent, *objects)
+        generations.append((await view.read_cluster("gpu-1")).generation)
+    first, second, third, fourth = generations
+    assert first < second == third == fourth
+    assert (await view.read_cluster("gpu-1")).age_seconds == pytest.approx(79, abs=0.01)
+
+
 async def test_a_followed_cluster_is_not_compared(monitor: RunningMonitor, agent: AgentClient) -> None:
     await agent.register(snapshot([pod("a")]))
     monitor.services.clusters.digests._is_followed = lambda _: True

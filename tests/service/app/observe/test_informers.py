@@ -96,6 +96,9 @@ async def test_anti_entropy_finds_and_repairs_what_no_event_will_tell(
     async with running_monitor(settings, inventory) as monitor, AgentClient(monitor.url) as agent:
         await agent.register(snapshot([], nodes=[]))
         await eventually(lambda: equal(monitor, cluster))
+        generation = (await monitor.services.view.read_cluster("gpu-1")).generation
+        await redis.hset("headframe:observe:cluster:gpu-1:state", "completed_ms", "0")
+        await eventually(lambda: _newer(monitor, generation), what="a look that finds no difference to count as a list")
         await redis.hdel("clusters:gpu-1:resources:pod", "chutes:a")
         entries = "headframe:observe:cluster:gpu-1:entries:pod"
         entry = cast("bytes", await redis.hget(entries, "chutes:b"))
@@ -136,6 +139,10 @@ def test_divergences_are_what_one_side_lacks_or_has_otherwise() -> None:
     }
     found = divergences({ResourceType.POD: listing}, {ResourceType.POD: KnownKind(entries, frozenset(entries))})
     assert {name for _, name in found} == {"chutes:new", "chutes:uid", "chutes:old", "chutes:ghost"}
+
+
+async def _newer(monitor: RunningMonitor, generation: int) -> bool:
+    return (await monitor.services.view.read_cluster("gpu-1")).generation > generation
 
 
 async def _absent(redis: Redis) -> bool:
