@@ -13,6 +13,8 @@ class HostPort(IntEnum):
 
     SSH = 22
     KUBERNETES_API = 6443
+    #: The control host tells callers the address that they come from.
+    ECHO = 6450
     KUBELET = 10250
     NODE_EXPORTER = 9100
     SYSTEM_MANAGER = 8080

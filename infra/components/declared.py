@@ -29,6 +29,7 @@ def properties(declared: DeclaredNode, allowances: AllowanceSettings) -> Mapping
             "smallControlHost": allowances.small_control_host,
             "operatingSystems": list(allowances.operating_systems),
             "varSnapMinimumGib": allowances.var_snap_minimum_gib,
+            "varSnapAnywhere": allowances.var_snap_anywhere,
             "unprotectedData": allowances.unprotected_data,
         },
     }

@@ -101,7 +101,7 @@ def _converge(
     state: State, host: Host, verb: Verb, spec: HostSpec, facts: HostFacts, emitter: Emitter
 ) -> tuple[str, ...]:
     """Forecast, and for a changing verb execute. Returns the names of the operations that changed something."""
-    if verb is not Verb.PLAN and (reasons := objections(spec, facts)):
+    if verb is not Verb.PLAN and (reasons := objections(verb, spec, facts)):
         raise OperationFailedError("; ".join(reasons), operation="preflight")
     state.set_stage(StateStage.Prepare)
     with _operation_errors(state, host), ctx_state.use(state), ctx_host.use(host):

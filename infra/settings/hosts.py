@@ -7,10 +7,12 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from app.protocol.labels import EXTERNAL_IP, WORKER
+from app.protocol.ports import HostPort
 from infra.settings.tree import BareGpuNode, ControlSettings, FleetSettings, NodeState
 from infra.spec import (
     BaseSpec,
     BinarySource,
+    EchoSpec,
     FileSpec,
     FirewallSpec,
     HostDeclaration,
@@ -100,7 +102,10 @@ def _declaration(
             operating_systems=settings.allowances.operating_systems,
             small_control_host=settings.allowances.small_control_host,
             simulated_gpus=isinstance(node, BareGpuNode) and node.simulated_gpus,
+            var_snap_minimum_gib=settings.allowances.var_snap_minimum_gib,
+            var_snap_anywhere=settings.allowances.var_snap_anywhere,
         ),
+        echo=EchoSpec(host=settings.control.address, port=HostPort.ECHO),
         lease=_lease(settings.control),
     )
 

@@ -241,6 +241,9 @@ class AllowanceSettings(Tree):
     small_control_host: bool = Field(default=False, examples=[True])
     operating_systems: tuple[str, ...] = Field(default=(), examples=["debian 12"])
     var_snap_minimum_gib: int | None = Field(default=None, ge=0, examples=[1])
+    var_snap_anywhere: bool = Field(
+        default=False, description="Also on an overlay, in memory or over the network.", examples=[True]
+    )
     unprotected_data: bool = Field(default=False, examples=[True])
 
 

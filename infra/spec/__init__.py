@@ -27,7 +27,7 @@ from infra.spec.gpu import AptRepository, NvidiaSpec
 from infra.spec.host import HostDeclaration, HostKind, HostRole, HostSpec, HostState, JudgedBy, OnDelete
 from infra.spec.k3s import BinarySource, ImageArchive, K3sSpec, Registry, RegistryCredential
 from infra.spec.lease import LeaseSpec
-from infra.spec.network import FirewallSpec, KernelSpec
+from infra.spec.network import EchoSpec, FirewallSpec, KernelSpec
 from infra.spec.plan import Drift, Plan, PlannedOperation
 from infra.spec.storage import BindMount
 from infra.spec.tools import ClusterAccess, HostScope
@@ -40,6 +40,7 @@ __all__ = [
     "ClusterAccess",
     "Connected",
     "Drift",
+    "EchoSpec",
     "ErrorEvent",
     "ErrorKind",
     "Event",

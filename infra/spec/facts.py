@@ -29,6 +29,12 @@ class HostFacts(Model):
     swap_mib: int | None = None
     root_free_gib: int | None = None
     data_free_gib: int | None = None
+    #: Size, type and permanence of the file system under /var/snap; before a declared bind mount, of its source.
+    var_snap_gib: int | None = None
+    var_snap_filesystem: str | None = None
+    var_snap_persistent: bool | None = None
+    #: Every address that the echo on the control host saw this machine come from in the last day.
+    egress_addresses: tuple[str, ...] = ()
     #: IPv4 addresses on the machine's own interfaces; those of pods and containers are left out.
     addresses: tuple[str, ...] = ()
     #: Source address of the default route.

@@ -13,7 +13,7 @@ from infra.spec.gpu import NvidiaSpec
 from infra.spec.k3s import ImageArchive, K3sSpec, RegistryCredential
 from infra.spec.lease import LeaseSpec
 from infra.spec.model import AccountName, Model, NodeName, PublicKey, Secret
-from infra.spec.network import FirewallSpec, KernelSpec
+from infra.spec.network import EchoSpec, FirewallSpec, KernelSpec
 from infra.spec.storage import BindMount
 from infra.spec.tools import ClusterAccess, HostScope
 
@@ -50,6 +50,8 @@ class JudgedBy(Model):
     operating_systems: tuple[str, ...] = ()
     small_control_host: bool = False
     simulated_gpus: bool = False
+    var_snap_minimum_gib: int | None = None
+    var_snap_anywhere: bool = False
 
 
 class HostDeclaration(Model):
@@ -78,6 +80,7 @@ class HostDeclaration(Model):
     nvidia: NvidiaSpec | None = None
     k3s: K3sSpec | None = None
     judged_by: JudgedBy | None = None
+    echo: EchoSpec | None = None
     #: Needed where more than one machine may be disrupted by the same run.
     lease: LeaseSpec | None = None
 

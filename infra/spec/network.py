@@ -19,6 +19,13 @@ class KernelSpec(Model):
     swap_off: bool = False
 
 
+class EchoSpec(Model):
+    """Where callers are told the address that they come from: served by the control host, asked by GPU machines."""
+
+    host: str = Field(min_length=1, pattern=r"^[A-Za-z0-9.:-]+$")
+    port: int = Field(ge=1, le=65535)
+
+
 class FirewallSpec(Model):
     """Who reaches the machine's ports; which ports there are follows from the role and `app.protocol.ports`.
 

@@ -50,6 +50,11 @@ def number(value: object) -> int | None:
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def truth(value: object) -> bool | None:
+    """True or False, or None where it is missing or unknown."""
+    return value if isinstance(value, bool) else None
+
+
 def texts(value: object) -> tuple[str, ...]:
     """The texts of a list."""
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
@@ -84,6 +89,7 @@ def allowances(properties: Mapping[str, Any]) -> Allowances:
         small_control_host=given.get("smallControlHost") is True,
         operating_systems=texts(given.get("operatingSystems")),
         var_snap_minimum_gib=number(given.get("varSnapMinimumGib")),
+        var_snap_anywhere=given.get("varSnapAnywhere") is True,
         unprotected_data=given.get("unprotectedData") is True,
     )
 
@@ -117,6 +123,10 @@ def observed_host(properties: Mapping[str, Any], node: DeclaredNode) -> Observed
         ram_mib=number(facts.get("ramMib")),
         gpu_memory_mib=tuple(item for item in memory if item is not None),
         interface_addresses=texts(facts["addresses"]) if "addresses" in facts else None,
+        egress_addresses=texts(facts.get("egressAddresses")),
+        var_snap_gib=number(facts.get("varSnapGib")),
+        var_snap_filesystem=text(facts.get("varSnapFilesystem")),
+        var_snap_persistent=truth(facts.get("varSnapPersistent")),
     )
 
 

@@ -42,6 +42,8 @@ class Allowances:
     operating_systems: tuple[str, ...] = ()
     #: Least space under /var/snap where production's figure makes no sense.
     var_snap_minimum_gib: int | None = None
+    #: /var/snap may lie on an overlay, in memory or on the network.
+    var_snap_anywhere: bool = False
     unprotected_data: bool = False
 
 

@@ -54,7 +54,7 @@ def check_host(host: ObservedHost, allowances: Allowances) -> Iterator[Finding]:
     yield from supported_system(host, allowances.operating_systems)
     yield from kubernetes_fit(host)
     yield from ram_covers_vram(host)
-    yield from storage_var_snap(host, allowances.var_snap_minimum_gib)
+    yield from storage_var_snap(host, allowances.var_snap_minimum_gib, anywhere=allowances.var_snap_anywhere)
     yield from egress_is_ingress(host)
     yield from address_on_interface(host)
     yield from control_host_size(host, small_allowed=allowances.small_control_host)
@@ -99,7 +99,9 @@ def ram_covers_vram(host: ObservedHost) -> Iterator[Finding]:
         )
 
 
-def storage_var_snap(host: ObservedHost, minimum_gib: int | None = None) -> Iterator[Finding]:
+def storage_var_snap(
+    host: ObservedHost, minimum_gib: int | None = None, *, anywhere: bool = False
+) -> Iterator[Finding]:
     """Size, kind and permanence of the file system under /var/snap. The control host needs no model cache."""
     if host.role is not Role.GPU:
         return
@@ -109,7 +111,7 @@ def storage_var_snap(host: ObservedHost, minimum_gib: int | None = None) -> Iter
         yield rule.finding(
             host.name, f"{host.var_snap_gib} GiB under /var/snap", f"bind a disk of at least {wanted} GiB there"
         )
-    if host.var_snap_filesystem in _NOT_ON_DISK:
+    if host.var_snap_filesystem in _NOT_ON_DISK and not anywhere:
         yield rule.finding(host.name, f"/var/snap is on {host.var_snap_filesystem}", "bind a local disk there")
     if host.var_snap_persistent is False:
         yield rule.finding(host.name, "/var/snap is not mounted again after a reboot", "declare it under storage")

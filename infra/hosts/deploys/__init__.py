@@ -7,6 +7,7 @@ from typing import Final
 from infra.hosts.deploys.acts import act, recover
 from infra.hosts.deploys.base import base
 from infra.hosts.deploys.control_tools import control_tools, no_control_tools
+from infra.hosts.deploys.echo import echo, no_echo
 from infra.hosts.deploys.firewall import firewall
 from infra.hosts.deploys.k3s import k3s
 from infra.hosts.deploys.leave import stop, wipe
@@ -14,7 +15,7 @@ from infra.hosts.deploys.nvidia import SKIPPED, nvidia
 from infra.hosts.deploys.storage import storage
 from infra.hosts.deploys.system import machine
 from infra.hosts.deploys.users import users
-from infra.spec import HostFacts, HostScope, HostSpec, Verb
+from infra.spec import HostFacts, HostRole, HostScope, HostSpec, Verb
 
 _LEAVING: Final = frozenset({Verb.STOP, Verb.WIPE})
 
@@ -33,6 +34,8 @@ def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
         return
     if verb in _LEAVING:
         stop()
+        if spec.role is HostRole.CONTROL:
+            no_echo()
         if verb is Verb.WIPE:
             wipe()
         return
@@ -41,6 +44,7 @@ def declare(verb: Verb, spec: HostSpec, facts: HostFacts) -> None:
     base(spec=spec)
     machine(spec=spec)
     firewall(spec=spec)
+    echo(spec=spec)
     nvidia(spec=spec)
     k3s(spec=spec, facts=facts)
 

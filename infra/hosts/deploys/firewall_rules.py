@@ -42,6 +42,8 @@ def openings(role: HostRole, firewall: FirewallSpec, ssh_port: int) -> tuple[Ope
             Opening("Grafana", (str(NodePort.GRAFANA.value),), operators),
             Opening("miner API", (str(NodePort.MINER_API.value),), (*operators, *workers)),
             Opening("monitor", (str(NodePort.MONITOR_API.value),), (*operators, *workers)),
+            # Also for addresses that no machine declares: to see those is what it is for.
+            Opening("echo", (str(HostPort.ECHO.value),), None),
         )
     return (
         *managed,

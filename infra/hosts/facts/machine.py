@@ -9,7 +9,7 @@ from typing import Final
 from pyinfra.api import FactBase
 from pyinfra.api.host import Host
 
-from infra.spec import GpuFacts, HostFacts, HostSpec
+from infra.spec import EchoSpec, GpuFacts, HostFacts, HostRole, HostSpec
 
 # Interfaces that the cluster or a container engine makes are left out: they come and go with it, and a node
 # address taken from one would change the cluster's settings on the second run.
@@ -33,6 +33,8 @@ if command -v nvidia-smi >/dev/null; then
 say driver_version "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
 nvidia-smi --query-gpu=index,name,uuid,memory.total --format=csv,noheader,nounits 2>/dev/null | sed 's/^/gpu=/'
 fi
+@VAR_SNAP@
+@EGRESS@
 if [ -e /run/reboot-required ]; then say reboot_required yes; else say reboot_required no; fi
 if command -v apt-get >/dev/null; then
 seen=/run/headframe-security-updates
@@ -43,8 +45,50 @@ fi
 say pending_security_updates "$(cat "$seen" 2>/dev/null)"
 fi
 """
+# The file system that will hold /var/snap: before a declared bind mount stands, that of its source.
+_VAR_SNAP: Final = r"""
+place=/var/snap; source=@SOURCE@
+mountpoint -q "$place" || [ -z "$source" ] || place=$source
+while [ ! -e "$place" ]; do place=$(dirname "$place"); done
+say var_snap_gib "$(df -Pk "$place" | awk 'NR==2{print int($2/1048576)}')"
+say var_snap_filesystem "$(findmnt -n -o FSTYPE -T "$place" 2>/dev/null | tail -n 1)"
+mount=$(findmnt -n -o TARGET -T "$place" 2>/dev/null | tail -n 1)
+case "$mount" in
+'') ;;
+/) say var_snap_persistent yes ;;
+*) if awk -v m="$mount" '$2 == m && $1 !~ /^#/ {found=1} END {exit !found}' /etc/fstab 2>/dev/null || \
+systemctl is-enabled -q "$(systemd-escape --path --suffix=mount "$mount")" 2>/dev/null; then say var_snap_persistent yes
+else say var_snap_persistent no; fi ;;
+esac
+"""
+# One probe a look, three at first; what was seen is kept for a day, so that looks add up. An echo that does not answer
+# is no observation.
+_EGRESS: Final = r"""
+seen=/run/headframe-egress; now=$(date +%s)
+probes=$((3 - $(cat "$seen" 2>/dev/null | wc -l))); [ "$probes" -ge 1 ] || probes=1
+while [ "$probes" -gt 0 ]; do
+address=$(timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1" && cat <&3' @ECHO_HOST@ @ECHO_PORT@ 2>/dev/null) || break
+case "$address" in *[!0-9.]*|'') break ;; *) echo "$now $address" >> "$seen" ;; esac
+probes=$((probes - 1))
+done
+if [ -s "$seen" ]; then
+tail -n 24 "$seen" | awk -v least=$((now - 86400)) '$1 >= least' > "$seen.$$" && mv "$seen.$$" "$seen"
+awk '{print $2}' "$seen" | sort -u | sed 's/^/egress=/'
+fi
+"""
+_VAR_SNAP_PATH: Final = "/var/snap"
+_YES_NO: Final = {"yes": True, "no": False}
 _NUMBERS: Final = frozenset(
-    {"cgroup_version", "cores", "ram_mib", "swap_mib", "root_free_gib", "data_free_gib", "pending_security_updates"}
+    {
+        "cgroup_version",
+        "cores",
+        "ram_mib",
+        "swap_mib",
+        "root_free_gib",
+        "data_free_gib",
+        "var_snap_gib",
+        "pending_security_updates",
+    }
 )
 
 
@@ -53,8 +97,16 @@ class Machine(FactBase[dict[str, list[str]]]):
 
     default = dict
 
-    def command(self, data_path: str) -> str:
-        return _SCRIPT.replace("@DATA@", shlex.quote(data_path))
+    def command(self, data_path: str, var_snap_source: str = "", echo: EchoSpec | None = None) -> str:
+        var_snap = _VAR_SNAP.replace("@SOURCE@", shlex.quote(var_snap_source))
+        egress = ""
+        if echo is not None:
+            egress = _EGRESS.replace("@ECHO_HOST@", shlex.quote(echo.host)).replace("@ECHO_PORT@", str(echo.port))
+        parts = {"@DATA@": shlex.quote(data_path), "@VAR_SNAP@": var_snap, "@EGRESS@": egress}
+        script = _SCRIPT
+        for mark, text in parts.items():
+            script = script.replace(mark, text)
+        return script
 
     def process(self, output: Iterable[str]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -68,7 +120,9 @@ class Machine(FactBase[dict[str, list[str]]]):
 def read_facts(host: Host, spec: HostSpec) -> HostFacts:
     """Observe the machine now. What could not be observed is None, never zero."""
     data_path = spec.storage[0].target if spec.storage else "/var"
-    found: dict[str, list[str]] = host.get_fact(Machine, data_path)
+    source = next((mount.source for mount in spec.storage if mount.target == _VAR_SNAP_PATH), "")
+    echo = spec.echo if spec.role is HostRole.GPU else None
+    found: dict[str, list[str]] = host.get_fact(Machine, data_path, source, echo)
     return facts_of(found)
 
 
@@ -80,7 +134,9 @@ def facts_of(found: Mapping[str, list[str]]) -> HostFacts:
             fields[name] = int(values[0]) if values[0].isdigit() else None
         elif name in HostFacts.model_fields:
             fields[name] = values[0]
-    fields["reboot_required"] = {"yes": True, "no": False}.get(*found.get("reboot_required", [""]))
+    for name in ("reboot_required", "var_snap_persistent"):
+        fields[name] = _YES_NO.get(*found.get(name, [""]))
+    fields["egress_addresses"] = tuple(found.get("egress", ()))
     fields["addresses"] = tuple(found.get("address", ()))
     fields["gpus"] = tuple(_gpu(line) for line in found.get("gpu", ()))
     return HostFacts.model_validate(fields)

@@ -43,8 +43,8 @@ def test_the_world_reaches_chutes_and_no_service_of_ours() -> None:
     assert len(world) == 2768 - 3
 
 
-def test_the_world_reaches_nothing_of_the_control_host() -> None:
-    assert ports_for_the_world(HostRole.CONTROL) == []
+def test_the_world_reaches_of_the_control_host_only_what_tells_it_its_own_address() -> None:
+    assert ports_for_the_world(HostRole.CONTROL) == [HostPort.ECHO]
 
 
 def test_the_port_of_ssh_is_the_one_that_we_use() -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import socketserver
 import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+
+from infra.hosts.facts import machine
 from infra.hosts.facts.machine import Machine, facts_of
-from infra.spec import GpuFacts, HostFacts
+from infra.spec import EchoSpec, GpuFacts, HostFacts
 
 
 def test_the_script_runs_on_a_plain_shell_and_tells_the_cores() -> None:
@@ -30,3 +37,53 @@ def test_gpus_are_read_even_when_their_name_holds_a_comma() -> None:
         GpuFacts(index=0, name="NVIDIA H100 80GB HBM3", uuid="GPU-1", memory_mib=81559),
         GpuFacts(index=1, name="Odd, Name", uuid="GPU-2", memory_mib=1024),
     )
+
+
+class Address(socketserver.BaseRequestHandler):
+    """Tells a caller its address, as the control host's echo does."""
+
+    def handle(self) -> None:
+        self.request.sendall(f"{self.client_address[0]}\n".encode())
+
+
+@pytest.fixture
+def echo() -> Iterator[EchoSpec]:
+    with socketserver.TCPServer(("127.0.0.1", 0), Address) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield EchoSpec(host="127.0.0.1", port=server.server_address[1])
+        server.shutdown()
+        thread.join()
+
+
+def looked(*arguments: object) -> HostFacts:
+    """Facts of this very machine."""
+    fact = Machine()
+    script = fact.command("/tmp", *arguments)  # type: ignore[arg-type]
+    run = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return facts_of(fact.process(run.stdout.splitlines()))
+
+
+def test_the_address_by_which_a_machine_leaves_is_asked_and_remembered(
+    echo: EchoSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "egress"
+    monkeypatch.setattr(machine, "_EGRESS", machine._EGRESS.replace("/run/headframe-egress", str(seen)))
+    assert looked("", echo).egress_addresses == ("127.0.0.1",)
+    assert len(seen.read_text().splitlines()) == 3
+    with seen.open("a") as file:
+        file.write("1 9.0.0.9\n")  # long ago
+    assert looked("", echo).egress_addresses == ("127.0.0.1",)
+    assert len(seen.read_text().splitlines()) == 4
+
+
+def test_an_echo_that_does_not_answer_is_no_observation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_EGRESS", machine._EGRESS.replace("/run/headframe-egress", str(tmp_path / "egress")))
+    assert looked("", EchoSpec(host="127.0.0.1", port=9)).egress_addresses == ()
+
+
+def test_what_is_under_var_snap_is_seen_before_it_is_mounted(tmp_path: Path) -> None:
+    facts = looked(str(tmp_path / "not" / "there"))
+    assert facts.var_snap_gib is not None
+    assert facts.var_snap_filesystem
+    assert facts.var_snap_persistent in {True, False}
