@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,10 @@ from app.gepetto.simulator.compare import Comparison, Interval, Matrix, compare
 from app.gepetto.simulator.scenario import Preset
 
 app = cyclopts.App(name="gepetto", help="Look into Gepetto's decisions, try strategies, check strategy files.")
+
+
+#: So many runs are done before other processes have started.
+FEW_RUNS = 4
 
 
 def _percent(interval: Interval) -> str:
@@ -77,7 +82,12 @@ def simulate(
     console = Console()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("simulating", total=matrix.runs + len(preset) * seeds * (reference not in strategy))
-        found = compare(matrix, Configuration(), lambda name: bar.update(task, advance=1, description=name))
+        found = compare(
+            matrix,
+            Configuration(),
+            lambda name: bar.update(task, advance=1, description=name),
+            processes=os.cpu_count() or 1 if matrix.runs > FEW_RUNS else 1,
+        )
     console.print(results_table(found, reference))
     if plot is not None:
         from app.gepetto.simulator.plot import draw  # noqa: PLC0415 - matplotlib takes a second to import

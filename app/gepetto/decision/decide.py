@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.gepetto.decision.configuration import Configuration
+from app.gepetto.decision.experience import learn
 from app.gepetto.decision.intents import Intent, NoOp
 from app.gepetto.decision.memory import Memory
 from app.gepetto.decision.reconcile import reconcile
@@ -36,12 +37,13 @@ def decide(
         strategy: an operator's own strategy.
     """
     columns = build_columns(snapshot, memory.columns)
+    experience = learn(snapshot, memory.experience)
     intents, sightings = reconcile(snapshot, configuration, memory)
     stale = stale_sources(snapshot, configuration)
     if stale:
         intents.append(NoOp(f"stale sources: {', '.join(stale)}"))
-        return tuple(intents), replace(memory, columns=columns, sightings=sightings)
-    fleet = VirtualFleet(snapshot, columns, configuration)
+        return tuple(intents), replace(memory, columns=columns, sightings=sightings, experience=experience)
+    fleet = VirtualFleet(snapshot, columns, configuration, experience)
     context = Context(snapshot, configuration, columns, fleet, dict(memory.notes))
     intents += (strategy or built_in(configuration.strategy)).plan(context)
     warmed_at = memory.warmed_at
@@ -51,4 +53,4 @@ def decide(
         planned = plan_warmups(fleet, budget)
         intents += planned
         warmed_at = snapshot.now if planned or not warmed_at else warmed_at
-    return tuple(intents), Memory(columns, sightings, context.notes, warmed_at)
+    return tuple(intents), Memory(columns, sightings, context.notes, warmed_at, experience)

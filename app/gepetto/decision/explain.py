@@ -47,7 +47,7 @@ def explain(
     if position is None:
         return None
     chute = snapshot.chutes[position]
-    fleet = VirtualFleet(snapshot, columns, configuration)
+    fleet = VirtualFleet(snapshot, columns, configuration, memory.experience)
     own = chute_obstacles(chute, snapshot.now, configuration)
     servers = {server.name: server_obstacles(snapshot, chute, server, configuration) for server in snapshot.servers}
     stale = stale_sources(snapshot, configuration)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from app.gepetto.decision.experience import NO_EXPERIENCE, Experience
 from app.gepetto.world.columns import Columns
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
@@ -32,3 +33,4 @@ class Memory:
     sightings: Mapping[str, Sighting] = field(default_factory=lambda: NO_SIGHTINGS)
     notes: Mapping[str, JsonValue] = field(default_factory=lambda: NO_NOTES)
     warmed_at: float = 0.0
+    experience: Experience = field(default=NO_EXPERIENCE, repr=False)

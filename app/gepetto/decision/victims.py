@@ -12,7 +12,7 @@ import numpy as np
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.intents import Swap
-from app.gepetto.decision.valuation import expected_lifetime, most_loss, swap_gain
+from app.gepetto.decision.valuation import SwapCandidate, most_loss, swap_gain
 from app.gepetto.decision.virtual import VirtualFleet, choose_mask
 from app.gepetto.world.columns import Booleans, Floats, Integers
 from app.gepetto.world.snapshot import Snapshot
@@ -97,18 +97,28 @@ class Victims:
 
     def _most_loss(self, chute: int, servers: Integers) -> Floats:
         """By server, from which loss on a swap is out of the question: it earns more than the copy, or does not pay."""
-        view, configuration = self.snapshot.chutes[chute], self.fleet.configuration
-        factors = (1.0, configuration.value.cached_start_factor)
-        lifetime = expected_lifetime(view, configuration)
+        configuration = self.fleet.configuration
+        view = self.snapshot.chutes[chute]
         cold, cached = (
-            min(view.m_eff, most_loss((view.m_eff, view.m_target), view.start_seconds * f, lifetime, configuration))
-            for f in factors
+            min(view.m_eff, most_loss(self._candidate(chute, cached=has_model), configuration))
+            for has_model in (False, True)
         )
         return np.where(self.fleet.columns.cached[chute, servers], cached, cold)
 
+    def _candidate(self, chute: int, *, cached: bool) -> SwapCandidate:
+        view, expected = self.snapshot.chutes[chute], self.fleet.expected
+        factor = self.fleet.configuration.value.cached_start_factor if cached else 1.0
+        return SwapCandidate(
+            view.m_eff,
+            view.m_target,
+            float(expected.start_seconds[chute]) * factor,
+            float(expected.hours[chute]),
+            float(expected.success[chute]),
+        )
+
     def _swap_on(self, chute: int, server: int, losses: Floats, most: float) -> Swap | None:
         """The cheapest allowed set of victims on one server, if it loses less than `most`."""
-        view, configuration = self.snapshot.chutes[chute], self.fleet.configuration
+        view = self.snapshot.chutes[chute]
         for row in np.argsort(losses, kind="stable"):
             loss = float(losses[row])
             if not loss < most:
@@ -116,10 +126,8 @@ class Victims:
             victims = [v for bit, v in enumerate(self.by_server[server]) if _subsets()[row, bit]]
             if not victims or not self._are_allowed(view.id, victims):
                 continue
-            cached = bool(self.fleet.columns.cached[chute, server])
-            start = view.start_seconds * (configuration.value.cached_start_factor if cached else 1.0)
-            lifetime = expected_lifetime(view, configuration)
-            gain = swap_gain((view.m_eff, view.m_target), loss, start, lifetime, configuration)
+            candidate = self._candidate(chute, cached=bool(self.fleet.columns.cached[chute, server]))
+            gain = swap_gain(candidate, loss, self.fleet.configuration)
             return self._plan(chute, server, victims, gain)
         return None
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.eligibility import Placement, fitting_servers, placement_of, rooms
+from app.gepetto.decision.experience import NO_EXPERIENCE, Experience
 from app.gepetto.decision.intents import Launch
-from app.gepetto.decision.valuation import launch_rates
+from app.gepetto.decision.valuation import expectations, launch_rates
 from app.gepetto.world.columns import Booleans, Columns, Integers
 from app.gepetto.world.snapshot import Snapshot
 
@@ -36,11 +37,18 @@ def choose_mask(free_mask: int, gpus: int, total: int) -> int:
 class VirtualFleet:
     """Free GPUs, starts, disk and rooms as they will be once the intents planned so far are done."""
 
-    def __init__(self, snapshot: Snapshot, columns: Columns, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        columns: Columns,
+        configuration: Configuration,
+        experience: Experience = NO_EXPERIENCE,
+    ) -> None:
         self.snapshot, self.columns, self.configuration = snapshot, columns, configuration
         self.placement: Placement = placement_of(snapshot, columns, configuration)
         self.rooms: Integers = rooms(columns, snapshot.now, configuration)
-        self.rates = launch_rates(columns, configuration)
+        self.expected = expectations(columns, configuration, experience)
+        self.rates = launch_rates(columns, configuration, self.expected)
         self.free = columns.server_integers[:, 1].copy()
         self.starts = columns.server_integers[:, 6].copy()
         self.disk = columns.server_floats[:, 3].copy()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 from scipy.stats import t as student
@@ -77,45 +79,78 @@ def run_one(scenario: Scenario, name: str, configuration: Configuration) -> Resu
     return Simulation(scenario, own, strategy, decide_seconds=seconds).run()
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One run of the matrix, for a process of its own."""
+
+    scenario: Scenario
+    strategy: str
+    configuration: Configuration
+    skip_hours: int
+
+    def run(self) -> tuple[Result, float]:
+        """The run, and its income as a share of the bound."""
+        result = run_one(self.scenario, self.strategy, self.configuration)
+        return result, share_of_bound(self.scenario, result, skip_hours=self.skip_hours)
+
+
 def compare(
-    matrix: Matrix, configuration: Configuration, progress: Callable[[str], None] = lambda _: None
+    matrix: Matrix,
+    configuration: Configuration,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    processes: int = 1,
 ) -> list[Comparison]:
-    """Every strategy on every preset, on the same seeds; `progress` hears of every finished run."""
-    found: list[Comparison] = []
-    for preset in matrix.presets:
-        scenarios = [
-            build(preset, seed, gpus=matrix.gpus, chutes=matrix.chutes, hours=matrix.hours) for seed in matrix.seeds
-        ]
-        by_name: dict[str, list[Result]] = {}
-        for name in dict.fromkeys((matrix.reference, *matrix.strategies)):
-            for scenario in scenarios:
-                by_name.setdefault(name, []).append(run_one(scenario, name, configuration))
-                progress(f"{preset.value} {name} seed {scenario.seed}")
-        found += [_summary(preset, name, by_name, scenarios, matrix.reference) for name in by_name]
-    return found
+    """Every strategy on every preset, on the same seeds; `progress` hears of every finished run.
+
+    Args:
+        matrix: what to compare.
+        configuration: Gepetto's.
+        progress: told preset, strategy and seed.
+        processes: runs at once. What comes out does not depend on it.
+    """
+    skip = WARM_UP_HOURS if matrix.hours > 2 * WARM_UP_HOURS else 0
+    names = tuple(dict.fromkeys((matrix.reference, *matrix.strategies)))
+    tasks = [
+        _Task(
+            build(preset, seed, gpus=matrix.gpus, chutes=matrix.chutes, hours=matrix.hours), name, configuration, skip
+        )
+        for preset in matrix.presets
+        for name in names
+        for seed in matrix.seeds
+    ]
+    runs: dict[tuple[Preset, str], list[tuple[Result, float]]] = {}
+    for task, run in zip(tasks, _run_all(tasks, processes), strict=True):
+        runs.setdefault((task.scenario.preset, task.strategy), []).append(run)
+        progress(f"{task.scenario.preset.value} {task.strategy} seed {task.scenario.seed}")
+    return [
+        _summary(preset, name, runs[preset, name], runs[preset, matrix.reference])
+        for preset in matrix.presets
+        for name in names
+    ]
+
+
+def _run_all(tasks: Sequence[_Task], processes: int) -> Iterator[tuple[Result, float]]:
+    if processes < 2:
+        yield from (task.run() for task in tasks)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_Task.run, tasks)
 
 
 def _summary(
-    preset: Preset, name: str, by_name: dict[str, list[Result]], scenarios: list[Scenario], reference: str
+    preset: Preset, name: str, runs: list[tuple[Result, float]], reference: list[tuple[Result, float]]
 ) -> Comparison:
-    results, base = by_name[name], by_name[reference]
-    skip = WARM_UP_HOURS if scenarios[0].seconds / 3600 > 2 * WARM_UP_HOURS else 0
+    results = [result for result, _ in runs]
+    pairs = zip(results, (result for result, _ in reference), strict=True)
     return Comparison(
         preset=preset.value,
         strategy=name,
         per_gpu_hour=Interval.of([result.per_gpu_hour for result in results]),
         difference=Interval.of(
-            [
-                (one.units - other.units) / other.units if other.units else 0.0
-                for one, other in zip(results, base, strict=True)
-            ]
+            [(one.units - other.units) / other.units if other.units else 0.0 for one, other in pairs]
         ),
-        bound_share=Interval.of(
-            [
-                share_of_bound(scenario, result, skip_hours=skip)
-                for scenario, result in zip(scenarios, results, strict=True)
-            ]
-        ),
+        bound_share=Interval.of([share for _, share in runs]),
         violations=sum(result.violations for result in results),
         results=tuple(results),
     )

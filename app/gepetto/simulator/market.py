@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 BOUNTY_HOURS = 1.0
-_DEMAND, _RIVALS, _BOUNTIES, _PICKS = range(4)
+_STREAMS = _DEMAND, _RIVALS, _BOUNTIES, _PICKS = 0, 1, 2, 3
 
 
 class MarketState:
@@ -43,6 +43,8 @@ class MarketState:
         self.boost: Floats = np.ones(count)
         self.utilization: Floats = np.zeros(count)
         self.calls = 0
+        self._drawn_at = -1
+        self._drawn: Floats = np.zeros((len(_STREAMS), count))
         self._warm_rivals()
 
     def _warm_rivals(self) -> None:
@@ -78,7 +80,11 @@ class MarketState:
         return np.asarray(rng.random(count) < disturbance.share)
 
     def _draw(self, tick: int, stream: int) -> Floats:
-        return np.random.default_rng([self.scenario.seed, tick, stream]).random(len(self.base))
+        """Numbers in [0, 1) for every chute, the same at one tick whoever asks."""
+        if self._drawn_at != tick:
+            self._drawn = np.random.default_rng([self.scenario.seed, tick]).random((len(_STREAMS), len(self.base)))
+            self._drawn_at = tick
+        return np.asarray(self._drawn[stream])
 
     def step(self, now: float) -> list[int]:
         """One autoscaler run; returns chutes of which one copy of ours is to be ended, once per copy."""

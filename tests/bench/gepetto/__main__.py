@@ -123,7 +123,7 @@ def bench_week(console: Console) -> None:
 
 def bench_matrix(console: Console) -> None:
     matrix = Matrix(tuple(Preset), NAMES, tuple(range(1, 21)))
-    found = compare(matrix, Configuration(), lambda name: print(name, flush=True))
+    found = compare(matrix, Configuration(), lambda name: print(name, flush=True), processes=2)
     console.print(results_table(found, "upstream_compat"))
 
 
