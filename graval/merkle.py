@@ -1,7 +1,7 @@
 """Merkle trees with distinct leaf and node hashes, padded with zero digests to a power of two (spec graval 4.5)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graval.primitives import ZERO_DIGEST, little_endian
@@ -51,6 +51,42 @@ class MerkleTree:
         if not 0 <= index < self.leaf_count:
             raise IndexError(f"leaf {index} of {self.leaf_count}")
         return tuple(level[(index >> height) ^ 1] for height, level in enumerate(self.levels[:-1]))
+
+
+@dataclass(frozen=True)
+class PartialTree:
+    """A tree of which only the levels from `cut` up are kept; the leaves below are made again when a path needs them.
+
+    `upper` begins with level `cut` and ends with the root; `make_leaves(first, count)` gives leaves that exist.
+    """
+
+    leaf_count: int
+    cut: int
+    upper: tuple[tuple[bytes, ...], ...]
+    make_leaves: Callable[[int, int], Sequence[bytes]]
+
+    @property
+    def root(self) -> bytes:
+        """The commitment."""
+        return self.upper[-1][0]
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """Siblings from a leaf up to the root.
+
+        Raises:
+            IndexError: outside the leaves.
+            ArithmeticError: the leaves made now are not those that were committed: the device errs.
+        """
+        if not 0 <= index < self.leaf_count:
+            raise IndexError(f"leaf {index} of {self.leaf_count}")
+        part = index >> self.cut
+        first, width = part << self.cut, 1 << self.cut
+        made = list(self.make_leaves(first, min(width, self.leaf_count - first)))
+        below = MerkleTree.build(made + [ZERO_DIGEST] * (width - len(made)))
+        if below.root != self.upper[0][part]:
+            raise ArithmeticError(f"leaves from {first} on differ from those that were committed")
+        above = tuple(level[(part >> height) ^ 1] for height, level in enumerate(self.upper[:-1]))
+        return below.path(index - first) + above
 
 
 def path_is_valid(root: bytes, leaf_count: int, index: int, leaf: bytes, path: Sequence[bytes]) -> bool:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from graval.backends.base import Backend, BackendUnavailableError
 from graval.backends.choice import open_backend
-from graval.backends.cuda import open_cuda
+from graval.backends.cuda import CudaBackend
 from graval.backends.simulated import is_simulated
 from graval.service.application import ServiceSettings, create_application
 from graval.service.settings import BootstrapSettings
@@ -40,7 +40,9 @@ def serve(
         _say("settings are malformed; see --help for their names", problems=places)
         return CONFIGURATION_ERROR
     try:
-        backend = open_backend(settings.backend, settings.simulated_model, settings.device_ids, open_cuda)
+        backend = open_backend(
+            settings.backend, settings.simulated_model, settings.device_ids, lambda: CudaBackend(settings.library)
+        )
     except BackendUnavailableError as error:
         _say(str(error))
         return UNAVAILABLE

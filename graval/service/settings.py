@@ -20,6 +20,8 @@ class BootstrapSettings(BaseSettings):
     whitelist: Annotated[frozenset[str], NoDecode] = Field(alias="VALIDATOR_WHITELIST", min_length=1)
     port: int = Field(int(ClusterPort.HTTP), alias="GRAVAL_PORT", ge=1, le=65535)
     backend: BackendName = Field(BackendName.AUTO, alias="GRAVAL_BACKEND")
+    #: Our CUDA library, as `python -m graval.cuda.build` makes it.
+    library: Path = Field(Path("/opt/headframe/libogv.so"), alias="GRAVAL_LIBRARY")
     #: JSON of what each simulated device says of itself; only with the back end `simulated`.
     simulated_model: SimulatedModel | None = Field(None, alias="GRAVAL_SIMULATED_MODEL")
     #: The most bytes that a simulated device's matrix may take.

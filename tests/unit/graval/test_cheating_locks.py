@@ -103,8 +103,9 @@ def test_a_prover_that_answers_without_a_product_is_rejected_once_a_row_is_opene
     session = vector_session()
     prover = ReferenceProver(session)
     junk = np.ones((8, 8), dtype=np.int32)
-    prover._dense = junk, MerkleTree.build([leaf_digest(row, junk[row].tobytes()) for row in range(8)])
-    root = prover._dense[1].root
+    prover.product = junk
+    prover._dense = MerkleTree.build([leaf_digest(row, junk[row].tobytes()) for row in range(8)])
+    root = prover._dense.root
     request = DenseRequest(nonce=NONCE, rows=(2,))
     answer = prover.answer_dense(request)
     with pytest.raises(ProofRejectedError, match="image"):

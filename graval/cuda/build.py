@@ -1,0 +1,103 @@
+"""Build libogv.so: `python -m graval.cuda.build --output libogv.so`, from a clone, with NVIDIA's compiler packages.
+
+The compiler is the dependency group `cuda` of the project, in an environment of its own (250 MB). It needs g++, no GPU
+and no driver. Everything is linked in but libc, libm, libstdc++ and libgcc.
+"""
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import cyclopts
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SOURCES: Final = ROOT / "graval" / "csrc"
+#: Everything that the compiler accepts of spec graval 5.1; an `a` is code for exactly that architecture.
+TARGETS: Final = (
+    "75", "80", "86", "87", "88", "89", "90", "90a", "100", "100a", "103", "103a", "110", "110a", "120", "120a", "121",
+)  # fmt: skip
+#: For GPUs that come later: the driver compiles this one itself.
+PORTABLE: Final = "75"
+INSTALL_SECONDS: Final = 600
+COMPILE_SECONDS: Final = 1800
+
+cli = cyclopts.App(name="python -m graval.cuda.build", help="Build the CUDA library.")
+
+
+class BuildError(RuntimeError):
+    """A step of the build failed; the message is what the program said."""
+
+
+def toolkit_version() -> str:
+    """Version of nvcc that the project pins."""
+    group: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["cuda"]
+    return next(pin.partition("==")[2] for pin in group if pin.startswith("nvidia-cuda-nvcc=="))
+
+
+def install_toolkit(uv: Path, environment: Path) -> Path:
+    """NVIDIA's compiler as locked, in its own environment; answers with its home. Raises BuildError."""
+    command = [str(uv), "sync", "--frozen", "--only-group", "cuda", "--no-install-project", "--project", str(ROOT)]
+    _run(command, INSTALL_SECONDS, {"UV_PROJECT_ENVIRONMENT": str(environment)})
+    found = sorted(environment.glob("lib/python*/site-packages/nvidia/cu*/bin/nvcc"))
+    if not found:
+        raise BuildError(f"the compiler packages in {environment} hold no nvcc")
+    return found[0].parents[1]
+
+
+def compile_command(home: Path, output: Path, targets: Sequence[str] = TARGETS) -> list[str]:
+    """One call of nvcc for all targets."""
+    code = [f"-gencode=arch=compute_{target},code=sm_{target}" for target in targets]
+    code.append(f"-gencode=arch=compute_{PORTABLE},code=compute_{PORTABLE}")
+    return [
+        str(home / "bin" / "nvcc"), "-std=c++17", "-O3", "--threads", "2", *code, "-cudart", "static", "-shared",
+        f"-L{home / 'lib'}", "-Xcompiler", "-fPIC",
+        "-o", str(output), str(SOURCES / "library.cu"),
+    ]  # fmt: skip
+
+
+def emulation_command(output: Path) -> list[str]:
+    """The same device code for this machine's CPU, for tests (graval/csrc/emulation.h)."""
+    return [
+        "g++", "-std=c++17", "-x", "c++", "-DOGV_EMULATED", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+        "-o", str(output), str(SOURCES / "library.cu"),
+    ]  # fmt: skip
+
+
+def run_compiler(command: Sequence[str]) -> None:
+    """Raises BuildError with the compiler's words."""
+    _run(command, COMPILE_SECONDS, {})
+
+
+@cli.default
+def build(
+    *,
+    output: Path,
+    uv: Path = Path("uv"),
+    toolkit: Annotated[Path, cyclopts.Parameter(help="environment for the compiler")] = Path(".cuda-toolkit"),
+) -> None:
+    """Install the compiler where it is not, then compile for all targets."""
+    run_compiler(compile_command(install_toolkit(uv, toolkit.absolute()), output))
+    print(f"{output}: {len(TARGETS)} architectures, nvcc {toolkit_version()}")
+
+
+def _run(command: Sequence[str], timeout_seconds: float, environment: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_seconds,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        raise BuildError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    cli()
