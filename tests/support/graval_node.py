@@ -17,7 +17,7 @@ import orjson
 from app.protocol import labels
 from app.protocol.cluster_access import open_client, parse_kubeconfig
 from graval.backends.choice import open_backend
-from graval.backends.cuda import open_cuda
+from graval.backends.cuda import CudaBackend
 from graval.service.application import ServiceSettings, create_application
 from graval.service.settings import BootstrapSettings
 from graval.session import WorkLimits
@@ -120,7 +120,9 @@ class GravalNode:
         return ServiceSettings(
             miner=read.miner,
             whitelist=read.whitelist,
-            backend=open_backend(read.backend, read.simulated_model, read.device_ids, open_cuda),
+            backend=open_backend(
+                read.backend, read.simulated_model, read.device_ids, lambda: CudaBackend(read.library)
+            ),
             challenge_folder=self.folder,
             now=time.time,
             fresh_id=lambda: secrets.token_hex(16),
