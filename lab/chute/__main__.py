@@ -28,6 +28,7 @@ def run(
     miner_ss58: str = "",
     validator_ss58: str = "",
     graval_seed: int | None = None,
+    host: str = "0.0.0.0",
 ) -> None:
     """Serve and go through the launch. Ends with 1 if the validator refuses it; a launch token works once.
 
@@ -35,19 +36,21 @@ def run(
     ----------
     graval_seed
         Accepted for old command lines and unused.
+    host
+        Address to listen on; the embedded fleet, which has no pods, gives each node's own.
     """
     print(f"SIMULATED chute {ref} of {miner_ss58 or 'nobody'} for {validator_ss58 or 'nobody'}", flush=True)
     _ = graval_seed
-    sys.exit(asyncio.run(_run(ref, (port, logging_port), Parties(miner_ss58, validator_ss58))))
+    sys.exit(asyncio.run(_run(ref, host, (port, logging_port), Parties(miner_ss58, validator_ss58))))
 
 
-async def _run(ref: str, ports: tuple[int, ...], parties: Parties) -> int:
+async def _run(ref: str, host: str, ports: tuple[int, ...], parties: Parties) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = ChuteServer(ref)
-    async with server.listening("0.0.0.0", ports), httpx.AsyncClient() as http:
+    async with server.listening(host, ports), httpx.AsyncClient() as http:
         try:
             launched = await launch(PodEnvironment.read(os.environ), http, parties)
         except (httpx.HTTPError, ValueError) as error:

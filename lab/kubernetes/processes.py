@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,13 +32,22 @@ class ProcessGroup:
     def is_running(self) -> bool:
         return bool(self._running) and all(process.poll() is None for process in self._running.values())
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start one process; one of an earlier run in this folder is ended first."""
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start one process; one of an earlier run in this folder is ended first.
+
+        Args:
+            environment: all of its environment variables; None gives it ours.
+        """
         self._end_old(name)
         guarded = [shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", *command]
         with self._log(name).open("ab") as log:
             process = subprocess.Popen(
-                guarded, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder
+                guarded,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=None if environment is None else dict(environment),
             )
         self._running[name] = process
         self._record(name).write_text(str(process.pid))

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from lab.validator import launches, lists, machines, pods, registry
+from lab.validator import inference, launches, lists, machines, pods, registry
 from lab.validator.faults import Fault, FaultKind, Faults
 from lab.validator.feed import FeedServer
 from lab.validator.library import Library
@@ -48,7 +48,7 @@ class SimulatedValidator:
         self.library = Library()
         self.app[registry.LIBRARY] = self.library
         self.feed.server.attach(self.app)
-        for module in (lists, launches, pods, machines, registry):
+        for module in (lists, launches, pods, machines, registry, inference):
             self.app.add_routes(module.routes())
         self.app.add_routes(self._control())
 

@@ -33,6 +33,15 @@ async def steady_demand(validator: SimulatedValidator) -> None:
         await announce(validator, chute_id, Reason.CHUTE_CREATED)
 
 
+async def confidential_demand(validator: SimulatedValidator) -> None:
+    """Two chutes for confidential nodes, announced one by one."""
+    for name, count, refs in (("simulated-llama", 4, ("h100_sxm", "h200")), ("simulated-sdxl", 1, ("h100_sxm",))):
+        chute_id = validator.state.add_chute(
+            name, gpu_count=count, supported_gpus=refs, multiplier=float(count), tee=True, chutes_version="0.6.0"
+        )
+        await announce(validator, chute_id, Reason.CHUTE_CREATED)
+
+
 async def announce(validator: SimulatedValidator, chute_id: str, reason: Reason) -> None:
     """Tell all miners about a chute."""
     data = {"chute_id": chute_id, "version": validator.state.chutes[chute_id]["version"], "job_only": False}
@@ -121,6 +130,7 @@ async def malformed_events(validator: SimulatedValidator) -> None:
 
 SCENARIOS: Final[Mapping[str, Callable[[SimulatedValidator], Awaitable[None]]]] = {
     "steady_demand": steady_demand,
+    "confidential_demand": confidential_demand,
     "bounty": bounty,
     "rolling_update": rolling_update,
     "delete_chute": delete_chute,
