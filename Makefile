@@ -109,6 +109,10 @@ tag: $(VENV) ## the images' references; a tag is the hash of its inputs: make ta
 dev: $(VENV) ## the control plane on this machine for development: http://localhost:8080, no root
 	@$(RUN)python -m lab.dev
 
+.PHONY: embedded
+embedded: $(VENV) ## the whole fleet as plain processes, no root: nodes, pods, GPUs and validator are simulated
+	@$(RUN)python -m lab.embedded
+
 .PHONY: ci
 ci: ## what the continuous integration runs
 	@bash .ci/run

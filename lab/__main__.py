@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from lab.embedded.__main__ import up as embedded_up
 from lab.engine.toolchain import Toolchain, prepare
 from lab.fleet import machines
 from lab.fleet.engine import EngineError, LabEngine
@@ -33,8 +34,9 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 def up() -> int:
     """Boot the machines and bring the stack up on them; 0 where all of it is there."""
     if lacks := missing():
-        print("this machine cannot boot lab hosts:", *(f"  - {line}" for line in lacks), sep="\n", file=sys.stderr)
-        return 1
+        print("this machine cannot boot lab hosts:", *(f"  - {line}" for line in lacks), sep="\n")
+        print("the embedded fleet comes up instead: our programs, with SIMULATED nodes and pods; Ctrl+C ends it")
+        return embedded_up()
     phases, state = Phases(), state_folder()
     with phases.phase("engine"):
         toolchain = prepare()

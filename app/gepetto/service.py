@@ -26,6 +26,7 @@ from app.gepetto.ingest.world import World
 from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
 from app.gepetto.world.snapshot import Snapshot, SourceName
+from app.gepetto.world.views import Source
 from app.storage import deployments, servers
 from app.storage import intents as requests
 from app.storage.engine import OUTAGES
@@ -74,6 +75,13 @@ class Cadence:
     feeds_seconds: float = 30.0
     clusters_seconds: float = 5.0
     recover_seconds: float = 30.0
+    feeds_retry_seconds: float = 3.0
+
+    def feeds_pause_seconds(self, errors: int) -> float:
+        """Until the lists are read again, after so many failed readings in a row: soon first, then as always."""
+        if errors == 0:
+            return self.feeds_seconds
+        return min(self.feeds_seconds, self.feeds_retry_seconds * 2.0 ** min(errors - 1, 16))
 
 
 @dataclass
@@ -115,7 +123,7 @@ class Gepetto:
                 group.create_task(self._every(self.cadence.recover_seconds, self._retry_open))
                 group.create_task(self._watch_lag())
                 for reader in self.readers.values():
-                    group.create_task(self._every(self.cadence.feeds_seconds, self._refresher(reader)))
+                    group.create_task(self._follow(reader))
                 group.create_task(self._decide_forever())
         finally:
             self.metrics.leader.set(0)
@@ -128,12 +136,15 @@ class Gepetto:
                 log.warning("will try again", work=getattr(work, "__name__", ""), reason=type(error).__name__)
             await asyncio.sleep(seconds)
 
-    def _refresher(self, reader: FeedReader) -> Callable[[], Awaitable[None]]:
-        async def refresh() -> None:
-            await reader.refresh()
+    async def _follow(self, reader: FeedReader) -> None:
+        while True:
+            try:
+                await reader.refresh()
+            except (*OUTAGES, UnavailableError) as error:
+                log.warning("will try again", work="feeds", reason=type(error).__name__)
             self.dirty.set()
-
-        return refresh
+            errors = max(self.world.sources.get(name, Source()).errors for name in reader.lists)
+            await asyncio.sleep(self.cadence.feeds_pause_seconds(errors))
 
     async def read_clusters(self) -> None:
         """One reading of every cluster into the world."""

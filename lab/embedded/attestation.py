@@ -24,9 +24,13 @@ _DAYS = 30
 @asynccontextmanager
 async def attestation_proxy(node: SimulatedNode, folder: Path) -> AsyncIterator[None]:
     """Serve on the node's address until the block ends."""
+
+    async def devices(_: web.Request) -> web.Response:
+        return web.json_response(node.devices())
+
     app = web.Application()
     app.router.add_get("/server/health", _health)
-    app.router.add_get("/server/devices", lambda _: _devices(node))
+    app.router.add_get("/server/devices", devices)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -40,10 +44,6 @@ async def attestation_proxy(node: SimulatedNode, folder: Path) -> AsyncIterator[
 
 async def _health(_: web.Request) -> web.Response:
     return web.json_response({"status": "ok", "simulated": True})
-
-
-async def _devices(node: SimulatedNode) -> web.Response:
-    return web.json_response(node.devices())
 
 
 def self_signed(address: str, path: Path) -> Path:

@@ -131,9 +131,12 @@ async def embedded_fleet(
         say(f"miner API {programs.api_url}, monitor {programs.monitor_url}, Gepetto {programs.gepetto_url}")
         signer = Signer.from_seed(keys["seed"])
         fleet = EmbeddedFleet(folder, validator, programs, signer, {}, say, stack)
-        for node in nodes:
-            await fleet.add_node(node)
-        yield fleet
+        try:
+            for node in nodes:
+                await fleet.add_node(node)
+            yield fleet
+        finally:
+            programs.stop()  # first: an API server that is asked to end waits for those who watch it
 
 
 async def answers(url: str, programs: Programs) -> None:

@@ -102,7 +102,7 @@ class Programs:
 
     def stop(self) -> None:
         """End all of them."""
-        self._processes.stop()
+        self._processes.stop(together=True)
 
     def _start(self, name: str, arguments: list[str], own: dict[str, str]) -> None:
         passed = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}

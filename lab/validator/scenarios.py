@@ -78,10 +78,11 @@ async def rolling_update(validator: SimulatedValidator, chute_id: str | None = N
 
 
 async def delete_chute(validator: SimulatedValidator, chute_id: str | None = None) -> None:
-    """A chute is gone, with its instances."""
+    """A chute is gone; the validator ends each of its instances, and says so."""
     chute_id = chute_id or next(iter(validator.state.chutes))
     version = validator.state.chutes.pop(chute_id)["version"]
-    validator.state.instances = {k: i for k, i in validator.state.instances.items() if i["chute_id"] != chute_id}
+    for instance_id in [k for k, item in validator.state.instances.items() if item["chute_id"] == chute_id]:
+        await delete_instance(validator, instance_id)
     await validator.feed.broadcast(Reason.CHUTE_DELETED.value, {"chute_id": chute_id, "version": version})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -29,6 +30,14 @@ class FeedReader:
     engine: AsyncEngine
     clock: Callable[[], float]
     written: dict[str, int] = field(default_factory=dict)
+    #: The lists that one refresh reads.
+    lists: ClassVar[tuple[SourceName, ...]] = (
+        SourceName.CHUTES,
+        SourceName.INSTANCES,
+        SourceName.ACTIVE_INSTANCES,
+        SourceName.UTILIZATION,
+        SourceName.SERVERS,
+    )
 
     async def refresh(self) -> None:
         """All lists once, then the definitions that changed."""
