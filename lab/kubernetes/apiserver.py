@@ -77,6 +77,10 @@ class LocalApiServer:
     def is_running(self) -> bool:
         return self._processes.is_running
 
+    def process_id(self, name: str) -> int:
+        """Of `etcd`, `kube-apiserver` or `kube-controller-manager`, while it runs: for tests that pause one."""
+        return self._processes.process_id(name)
+
     def start(self) -> None:
         """Start the parts and wait until the server is ready (about 5 s).
 

@@ -70,6 +70,10 @@ class ProcessGroup:
             self._record(name).unlink(missing_ok=True)
         self._running.clear()
 
+    def process_id(self, name: str) -> int:
+        """Of a process that was started here."""
+        return self._running[name].pid
+
     def raise_if_ended(self) -> None:
         """Raises RuntimeError with the end of the log of a process that ended by itself."""
         for name, process in self._running.items():
