@@ -14,16 +14,18 @@ from typing import Any, Final
 import pulumi
 
 from app.protocol.labels import CHUTES_NAMESPACE
-from app.protocol.ports import ClusterPort, HostPort
+from app.protocol.ports import ClusterPort, HostPort, NodePort
 from infra.charts import ChartError, pinned_archive
 from infra.components.control_plane import ControlPlane, ControlPlaneArgs
-from infra.components.gpu_node import GpuNode, GpuNodeArgs
+from infra.components.gpu_node import GpuNode, GpuNodeArgs, miner_api_address
 from infra.components.gpu_runtime import Chart, local_chart
 from infra.components.images import Images, ImagesArgs
+from infra.components.miner import Miner
 from infra.resources.control_tools import ControlTools
 from infra.resources.host import RegistryLogin
 from infra.settings import FleetSecrets, FleetSettings, PulumiConfigSource, SettingsError, load, read_secrets
 from infra.settings.hosts import control_host
+from infra.settings.programs import GepettoSource
 from infra.transforms import register_transforms
 
 PROJECT: Final = "headframe"
@@ -65,9 +67,11 @@ def places() -> Places:
 
 def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places) -> dict[str, Any]:
     """Declare every resource of the fleet; answers the stack's outputs."""
-    chart = _chart(settings, where)
+    # What may fail comes before anything is declared.
+    chart, gepetto_code = _chart(settings, where), _gepetto_code(settings, where)
     images = Images("images", _images(settings, where))
     logins = _registry_logins(settings, secrets)
+    miner = Miner.of(settings, secrets)
     control = ControlPlane(
         settings.control.name,
         ControlPlaneArgs(
@@ -76,6 +80,8 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
             registry_logins=logins,
             images=images.builds,
             backup_private_key=secrets.backup_private_key,
+            miner=miner,
+            gepetto_code=gepetto_code,
         ),
     )
     nodes = {
@@ -87,6 +93,9 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
                 private_key=secrets.ssh_private_key,
                 registry_logins=logins,
                 chart=chart,
+                images=images.builds,
+                miner=miner,
+                control=control,
             ),
         )
         for node in sorted(settings.gpu_nodes, key=lambda node: node.name)
@@ -129,6 +138,20 @@ def _registry_logins(settings: FleetSettings, secrets: FleetSecrets) -> tuple[Re
     return (RegistryLogin(registry=login.registry, username=login.username, password=password),)
 
 
+def _gepetto_code(settings: FleetSettings, where: Places) -> str | None:
+    """The operator's gepetto.py, where the stack owns it (D15)."""
+    file = settings.gepetto.file
+    if file is None or settings.gepetto.source is not GepettoSource.STACK:
+        return None
+    try:
+        return (where.clone / file).read_text()
+    except OSError as error:
+        raise pulumi.RunError(
+            f"gepetto.file: {file} cannot be read: {error.strerror}. For the built-in strategies: "
+            "pulumi config rm --path gepetto.file"
+        ) from None
+
+
 def _chart(settings: FleetSettings, where: Places) -> Chart:
     runtime = settings.gpu_runtime
     if runtime.repository is not None and runtime.version is not None and runtime.digest is not None:
@@ -169,6 +192,8 @@ def _outputs(
         },
         "kubeconfigs": pulumi.Output.secret({name: cluster.kubeconfig for name, cluster in clusters.items()}),
         "endpoints": {
+            "miner-api": miner_api_address(settings),
+            "monitor": f"http://{settings.control.address}:{int(NodePort.MONITOR_API)}",
             "postgres": f"postgres.{CHUTES_NAMESPACE}.svc:{int(ClusterPort.POSTGRESQL)}",
             "redis": f"redis.{CHUTES_NAMESPACE}.svc:{int(ClusterPort.REDIS)}",
         },

@@ -14,11 +14,13 @@ from lab.engine.toolchain import Toolchain, prepare
 from lab.fleet import machines
 from lab.fleet.engine import EngineError, LabEngine
 from lab.fleet.leftovers import end_engine_processes
+from lab.fleet.market import Market, MarketError, with_market
 from lab.fleet.phases import Phases
 from lab.fleet.stack import STACK
 from lab.fleet.summary import show
 from lab.hosts.fleet import LabFleet
 from lab.hosts.left import left_of
+from lab.hosts.models import gateway_of
 from lab.hosts.requirements import CannotBootHostsError, missing
 from lab.kubernetes.artifacts import kubernetes_source
 from lab.state import state_folder
@@ -45,9 +47,14 @@ def up() -> int:
         fleet = machines.fleet(state)
     with phases.phase("hosts"):
         fleet.boot()
+    market = Market(state, str(gateway_of(fleet.network)))
+    with phases.phase("market"):
+        market.start()
+        print(f"  SIMULATED validator {market.validator_hotkey} at {market.validator_url}")
+        print(f"  SIMULATED chain at {market.chain_url}")
     engine = LabEngine(toolchain, state)
     with phases.phase("stack"):
-        engine.select(machines.generated(fleet), fleet.private_key)
+        engine.select(with_market(machines.generated(fleet), market), fleet.private_key)
     (state / "logs").mkdir(exist_ok=True, mode=0o700)
     with phases.phase("pulumi up"):
         status = engine.run("up", "--yes", "--skip-preview", log=state / "logs" / "up.log")
@@ -67,6 +74,8 @@ def down() -> int:
     if ended:
         print(f"  ended {ended} processes of an interrupted run")
     fleet = LabFleet.load(STACK, state, progress=lambda line: print(f"  {line}"))
+    if Market(state, str(gateway_of(fleet.network))).stop():
+        print("  the simulated validator and chain are ended")
     fleet.wipe()
     LabEngine(prepare(), state).forget()
     left = left_of(fleet.names)
@@ -126,5 +135,5 @@ def _say(found: Toolchain) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(app())
-    except (CannotBootHostsError, EngineError) as error:
+    except (CannotBootHostsError, EngineError, MarketError) as error:
         sys.exit(str(error))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.agents import AgentClient, AgentError
 from app.api.cluster import ClusterError, NodeFacts, connect
 from app.api.kubeconfig import ClusterFields, Kubeconfig, KubeconfigError, UserFields, check_host, parse
+from app.api.node_kubeconfigs import NodeKubeconfigError, node_kubeconfig
 from app.api.services import Services
 from app.protocol.servers import AddServer
 from app.storage import servers
@@ -66,10 +67,16 @@ async def _kubeconfig(services: Services, request: AddServer, agent_api: str) ->
     except AgentError as error:
         raise HTTPException(400, str(error)) from error
     try:
-        text = request.kubeconfig if request.kubeconfig is not None else await agent.kubeconfig()
+        text = request.kubeconfig or await _own_kubeconfig(services, request.name) or await agent.kubeconfig()
         return agent, parse(text)
-    except (AgentError, KubeconfigError) as error:
+    except (AgentError, KubeconfigError, NodeKubeconfigError) as error:
         raise HTTPException(502, f"no kubeconfig from {agent.url}: {error}") from error
+
+
+async def _own_kubeconfig(services: Services, name: str) -> str | None:
+    """Of a node that was set up from here; None for all others."""
+    namespace = services.settings.node_kubeconfigs_namespace
+    return None if namespace is None else await node_kubeconfig(namespace, name)
 
 
 async def _check_gpu(services: Services, request: AddServer) -> ValidatorClient:

@@ -20,7 +20,7 @@ from app.api.kubeconfig import Kubeconfig
 from app.api.openapi import EMPTY_POST, SERVER, SERVERS, STREAM, described
 from app.api.reading import JOBS_SQL, ONE_SQL
 from app.api.routing import KubeconfigRoute, SignedRoute, raw, services_of
-from app.protocol.servers import AddServer, RegistryToken
+from app.protocol.servers import AddServer, HourlyCost, RegistryToken
 from app.storage import servers
 from app.storage.additions import IntentKind
 from app.storage.models import Deployment, Server
@@ -141,6 +141,14 @@ async def purge_server(request: Request, id_or_name: IdOrName) -> Response:
 async def set_registry_token(request: Request, id_or_name: IdOrName, body: RegistryToken) -> Response:
     server = await _find(request, id_or_name)
     await intents.save_token_digest(services_of(request), server.server_id, body.registry_token_sha256)
+    return json_response({"status": "saved"})
+
+
+@router.put("/{id_or_name}/hourly-cost", responses=described(None, 404), summary="Set what a server costs")
+async def set_hourly_cost(request: Request, id_or_name: IdOrName, body: HourlyCost) -> Response:
+    server = await _find(request, id_or_name)
+    async with AsyncSession(services_of(request).engine) as session, session.begin():
+        await servers.set_hourly_cost(session, server.server_id, body.hourly_cost)
     return json_response({"status": "saved"})
 
 

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     kubeconfig_enabled: bool = True
     #: Store kubeconfigs sealed. Off only where public programs read the same database.
     kubeconfig_sealed: bool = True
+    #: Namespace of this cluster with a Secret for each bare node, its kubeconfig in it (DESIGN D17).
+    node_kubeconfigs_namespace: str | None = None
     control_node_name: str | None = None
     control_external_ip: str | None = None
     service_account_token_path: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path

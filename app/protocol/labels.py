@@ -10,6 +10,9 @@ from typing import Final
 CHUTES_NAMESPACE: Final = "chutes"
 MONITORING_NAMESPACE: Final = "monitoring"
 GPU_OPERATOR_NAMESPACE: Final = "gpu-operator"
+#: On the control cluster: one Secret for each bare GPU node, named like the node, with its kubeconfig (DESIGN D17).
+NODES_NAMESPACE: Final = "headframe-nodes"
+NODE_KUBECONFIG_KEY: Final = "kubeconfig"
 
 # Nodes
 EXTERNAL_IP: Final = "chutes/external-ip"

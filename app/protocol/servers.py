@@ -166,6 +166,14 @@ class RegistryToken(WireModel):
     registry_token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class HourlyCost(WireModel):
+    """What a server costs now, in USD per GPU and hour."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hourly_cost: float = Field(ge=0, lt=1000, allow_inf_nan=False)
+
+
 class PurgedDeployment(WireModel):
     """One element of the answers to the purge routes."""
 

@@ -35,6 +35,11 @@ async def set_locked(session: AsyncSession, server_id: str, *, locked: bool) -> 
     await session.execute(update(Server).where(Server.server_id == server_id).values(locked=locked))
 
 
+async def set_hourly_cost(session: AsyncSession, server_id: str, hourly_cost: float) -> None:
+    """Set what a server costs, in USD per GPU and hour."""
+    await session.execute(update(Server).where(Server.server_id == server_id).values(hourly_cost=hourly_cost))
+
+
 async def add_gpus(session: AsyncSession, gpus: Sequence[Gpu]) -> None:
     """Insert GPUs, unverified until a validator said so."""
     session.add_all(gpus)

@@ -9,15 +9,19 @@ import pulumi
 
 from infra.components.backup import Backup, BackupArgs
 from infra.components.cluster import K3sCluster, K3sClusterArgs
+from infra.components.control_programs import ControlPrograms, ControlProgramsArgs
 from infra.components.databases import DatabasesArgs, postgres, redis
 from infra.components.declared import properties
 from infra.components.images import ImageBuild
+from infra.components.miner import Miner
 from infra.components.options import HOST_CREATE, child
+from infra.components.place import Place, delivered
 from infra.components.stateful_server import StatefulServer
+from infra.images.names import ImageName, NodeRole
 from infra.resources.host import Host, HostArgs, RegistryLogin
 from infra.settings.hosts import control_host
 from infra.settings.rules import declared_node
-from infra.settings.tree import Delivery, FleetSettings
+from infra.settings.tree import FleetSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,9 @@ class ControlPlaneArgs:
     images: Mapping[str, ImageBuild]
     #: Needed where `settings.backup` is there.
     backup_private_key: pulumi.Input[str] | None = None
+    miner: Miner
+    #: The operator's gepetto.py, where the stack owns it.
+    gepetto_code: str | None = None
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -39,38 +46,45 @@ class ControlPlane(pulumi.ComponentResource):
     cluster: K3sCluster
     postgres: StatefulServer
     redis: StatefulServer
+    place: Place
+    programs: ControlPrograms
 
     def __init__(self, name: str, args: ControlPlaneArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
         declared = declared_node(settings.control, settings.miner.hotkey_ss58)
         shown = properties(declared, settings.allowances)
         super().__init__("headframe:infra:ControlPlane", name, shown, opts)
-        airgap = settings.images.delivery is Delivery.AIRGAP
-        delivered = [args.images[key] for key in ("postgres", "redis")] if airgap else []
+        archives = delivered(NodeRole.CONTROL, settings, args.images)
         self.host = Host(
             name,
             HostArgs(
                 declared=control_host(settings),
                 private_key=args.private_key,
                 registry_logins=args.registry_logins,
-                images=[build.archive_input() for build in delivered],
+                images=[build.archive_input() for build in archives],
             ),
-            child(self, depends_on=[build.build for build in delivered], timeout=HOST_CREATE),
+            child(self, depends_on=[build.build for build in archives], timeout=HOST_CREATE),
         )
         inside = pulumi.ResourceOptions(parent=self)
         self.cluster = K3sCluster(f"{name}-cluster", K3sClusterArgs(node_name=name, host=self.host), inside)
-        databases = DatabasesArgs(
+        self.place = Place(
             cluster=self.cluster,
             host=self.host,
             node_name=name,
-            settings=settings.database,
-            postgres_image=args.images["postgres"].reference,
-            redis_image=args.images["redis"].reference,
-            pull_policy="Never" if airgap else "IfNotPresent",
-            protect=not settings.allowances.unprotected_data,
+            address=settings.control.address,
+            images=args.images,
+            delivery=settings.images.delivery,
         )
-        self.postgres = postgres(databases, inside)
-        self.redis = redis(databases, inside)
+        self._declare_databases(settings, inside)
+        programs = ControlProgramsArgs(
+            settings=settings,
+            miner=args.miner,
+            place=self.place,
+            postgres=self.postgres,
+            redis=self.redis,
+            gepetto_code=args.gepetto_code,
+        )
+        self.programs = ControlPrograms(f"{name}-programs", programs, inside)
         if settings.backup is not None and args.backup_private_key is not None:
             Backup(
                 "backup",
@@ -79,11 +93,26 @@ class ControlPlane(pulumi.ComponentResource):
                     host=self.host,
                     settings=settings.backup,
                     private_key=args.backup_private_key,
-                    image=databases.postgres_image,
-                    pull_policy=databases.pull_policy,
+                    image=self.place.reference(ImageName.POSTGRES),
+                    pull_policy=self.place.pull_policy,
                     database=self.postgres,
                 ),
                 inside,
             )
         # Rules over the whole stack see outputs only.
         self.register_outputs(dict(shown))
+
+    def _declare_databases(self, settings: FleetSettings, inside: pulumi.ResourceOptions) -> None:
+        place = self.place
+        databases = DatabasesArgs(
+            cluster=place.cluster,
+            host=place.host,
+            node_name=place.node_name,
+            settings=settings.database,
+            postgres_image=place.reference(ImageName.POSTGRES),
+            redis_image=place.reference(ImageName.REDIS),
+            pull_policy=place.pull_policy,
+            protect=not settings.allowances.unprotected_data,
+        )
+        self.postgres = postgres(databases, inside)
+        self.redis = redis(databases, inside)

@@ -1,18 +1,29 @@
-"""One GPU node: of a bare one its machine, cluster and GPU runtime; of a confidential one only what it declares."""
+"""One GPU node: of a bare one its machine, cluster and programs; of a confidential one only its registration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+import pulumi_kubernetes as kubernetes
 
+from app.protocol.labels import NODE_KUBECONFIG_KEY, NODES_NAMESPACE
+from app.protocol.ports import NodePort
 from infra.components.cluster import K3sCluster, K3sClusterArgs
+from infra.components.control_plane import ControlPlane
 from infra.components.declared import properties
 from infra.components.gpu_runtime import Chart, GpuRuntime, GpuRuntimeArgs
-from infra.components.options import HOST_CREATE, child
+from infra.components.images import ImageBuild
+from infra.components.miner import Miner
+from infra.components.node_program import NodeProgramArgs
+from infra.components.node_programs import NodePrograms
+from infra.components.options import HOST_CREATE, REGISTRATION, child, on_cluster
+from infra.components.place import Place, delivered
+from infra.images.names import NodeRole
 from infra.resources.host import Host, HostArgs, RegistryLogin
+from infra.resources.registration import Registration, RegistrationArgs
 from infra.settings.hosts import gpu_host
 from infra.settings.rules import declared_node
 from infra.settings.tree import BareGpuNode, FleetSettings, NodeState, TeeGpuNode
@@ -27,6 +38,9 @@ class GpuNodeArgs:
     private_key: pulumi.Input[str]
     registry_logins: Sequence[RegistryLogin]
     chart: Chart
+    images: Mapping[str, ImageBuild]
+    miner: Miner
+    control: ControlPlane
 
 
 class GpuNode(pulumi.ComponentResource):
@@ -42,20 +56,27 @@ class GpuNode(pulumi.ComponentResource):
         super().__init__("headframe:infra:GpuNode", name, shown, opts)
         self.host, self.cluster = None, None
         if isinstance(node, BareGpuNode):
-            self._declare_machine(name, args, node)
+            programs, known = self._declare_machine(name, args, node)
+            self._register(name, args, [*programs.ready, known], programs.registry_token_sha256)
+        else:
+            self._register(name, args, [], None)
         # Rules over the whole stack see outputs only.
         self.register_outputs(shown)
 
-    def _declare_machine(self, name: str, args: GpuNodeArgs, node: BareGpuNode) -> None:
+    def _declare_machine(
+        self, name: str, args: GpuNodeArgs, node: BareGpuNode
+    ) -> tuple[NodePrograms, kubernetes.core.v1.Secret]:
         settings = args.settings
+        archives = delivered(NodeRole.GPU, settings, args.images)
         self.host = Host(
             name,
             HostArgs(
                 declared=gpu_host(settings, node),
                 private_key=args.private_key,
                 registry_logins=args.registry_logins,
+                images=[build.archive_input() for build in archives],
             ),
-            child(self, timeout=HOST_CREATE),
+            child(self, depends_on=[build.build for build in archives], timeout=HOST_CREATE),
         )
         inside = pulumi.ResourceOptions(parent=self)
         self.cluster = K3sCluster(f"{name}-cluster", K3sClusterArgs(node_name=name, host=self.host), inside)
@@ -69,7 +90,61 @@ class GpuNode(pulumi.ComponentResource):
                 namespace=settings.gpu_runtime.namespace,
                 values={**settings.gpu_runtime.values, **_simulated(node)},
             )
-            GpuRuntime(f"{name}-gpu-runtime", runtime, inside)
+            gpus: list[pulumi.Resource] = [GpuRuntime(f"{name}-gpu-runtime", runtime, inside).release]
+        else:
+            gpus = []
+        place = Place(
+            cluster=self.cluster,
+            host=self.host,
+            node_name=name,
+            address=node.address,
+            images=args.images,
+            delivery=settings.images.delivery,
+        )
+        given = NodeProgramArgs(place=place, miner=args.miner, node=node, settings=settings, after=gpus)
+        programs = NodePrograms(f"{name}-programs", given, miner_api_address(settings), inside)
+        return programs, self._kubeconfig(name, args.control)
+
+    def _kubeconfig(self, name: str, control: ControlPlane) -> kubernetes.core.v1.Secret:
+        """On the control cluster, for the miner API alone (D17)."""
+        assert self.cluster is not None, "a bare node has a cluster"  # noqa: S101
+        place = control.place
+        return kubernetes.core.v1.Secret(
+            f"{name}-kubeconfig",
+            metadata={"name": name, "namespace": NODES_NAMESPACE},
+            string_data={NODE_KUBECONFIG_KEY: self.cluster.kubeconfig},
+            opts=on_cluster(self, place.cluster.provider, place.host, depends_on=[control.programs.nodes_namespace]),
+        )
+
+    def _register(
+        self, name: str, args: GpuNodeArgs, after: Sequence[pulumi.Resource], token: pulumi.Output[str] | None
+    ) -> None:
+        """A dead node is taken off the miner API's list; a drained one stays on it, and empty."""
+        node = args.node
+        if node.state is NodeState.DEAD:
+            return
+        Registration(
+            f"{name}-registration",
+            RegistrationArgs(
+                node=name,
+                kind=node.kind,
+                miner_api=miner_api_address(args.settings),
+                agent_api=f"http://{node.address}:{int(NodePort.AGENT)}",
+                validator=args.miner.validators[0].hotkey,
+                gpu=node.gpu,
+                # The list says what the machine costs, the API takes what one of its GPUs does.
+                hourly_cost_usd=round(node.hourly_cost_usd / node.gpu_count, 6),
+                drained=node.state is NodeState.DRAINED,
+                seed=args.miner.seed,
+                registry_token_sha256=token,
+            ),
+            child(self, depends_on=[*after, *args.control.programs.ready], timeout=REGISTRATION),
+        )
+
+
+def miner_api_address(settings: FleetSettings) -> str:
+    """The miner API as nodes and operators reach it."""
+    return f"http://{settings.control.address}:{int(NodePort.MINER_API)}"
 
 
 def _simulated(node: BareGpuNode) -> dict[str, str | int]:

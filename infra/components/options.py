@@ -12,6 +12,8 @@ import pulumi_kubernetes as kubernetes
 HOST_CREATE: Final = "45m"
 RELEASE: Final = "20m"
 WORKLOAD: Final = "5m"
+#: The miner API gives one bootstrap 15 minutes; an agent may just be starting.
+REGISTRATION: Final = "20m"
 
 
 def child(

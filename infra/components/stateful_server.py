@@ -52,6 +52,7 @@ class StatefulServer(pulumi.ComponentResource):
     """StatefulSet with one pod, Service, Secret, NetworkPolicy, volume and password."""
 
     password: pulumi.Output[str]
+    server: kubernetes.apps.v1.StatefulSet
 
     def __init__(self, name: str, args: StatefulServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("headframe:infra:StatefulServer", name, {"service": args.service, "image": args.image}, opts)
@@ -79,7 +80,7 @@ class StatefulServer(pulumi.ComponentResource):
             opts=options,
         )
         policy = _network_policy(args, options)
-        kubernetes.apps.v1.StatefulSet(
+        self.server = kubernetes.apps.v1.StatefulSet(
             args.service,
             metadata=metadata,
             spec=_stateful_set(args, volume.claim_name),

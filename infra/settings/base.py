@@ -1,8 +1,17 @@
-"""What every part of the settings tree is."""
+"""What all settings models share: frozen, strict, and the text shapes that several of them use."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+#: An sr25519 address in SS58 form.
+Ss58 = Annotated[
+    str,
+    StringConstraints(pattern=r"^[1-9A-HJ-NP-Za-km-z]{47,48}$"),
+    Field(examples=["5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"]),
+]
 
 
 class Tree(BaseModel):

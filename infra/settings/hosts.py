@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from app.protocol.labels import EXTERNAL_IP, WORKER
-from app.protocol.ports import HostPort
+from app.protocol.ports import HostPort, NodePort
+from app.protocol.registry_proxy import loopback_endpoint, proxy_host
 from infra.settings.tree import BareGpuNode, ControlSettings, FleetSettings, NodeState
 from infra.spec import (
     BaseSpec,
@@ -24,11 +25,13 @@ from infra.spec import (
     LeaseSpec,
     NvidiaSpec,
     OnDelete,
+    Registry,
     TimeSpec,
 )
 
 #: Data folders of the control cluster's databases, on the large disk.
 DATA_FOLDER: Final = "/var/snap/headframe"
+TRACKER_FOLDER: Final = f"{DATA_FOLDER}/tracker"
 _SYSCTL: Final = {
     "net.bridge.bridge-nf-call-ip6tables": "1",
     "net.bridge.bridge-nf-call-iptables": "1",
@@ -46,7 +49,7 @@ def control_host(settings: FleetSettings) -> HostDeclaration:
             path=f"{DATA_FOLDER}/{name}/README",
             content=f"Data of the fleet's {name}. Deleting this folder deletes that data.\n",
         )
-        for name in ("postgres", "redis")
+        for name in ("postgres", "redis", *(("tracker",) if settings.tracker.enabled else ()))
     )
     return _declaration(settings, control, HostRole.CONTROL, files=files)
 
@@ -127,9 +130,16 @@ def _k3s(settings: FleetSettings, node: ControlSettings | BareGpuNode, role: Hos
         node_labels=labels,
         tls_sans=(node.address,),
         external_ip=IPv4Address(node.address),
-        registries=kubernetes.registries,
+        registries=(*kubernetes.registries, *(_proxied(settings) if role is HostRole.GPU else ())),
         preloaded_images=kubernetes.preloaded_images,
     )
+
+
+def _proxied(settings: FleetSettings) -> Iterator[Registry]:
+    """Images of chutes come through the node's own proxy, whatever the public name of it resolves to."""
+    for validator in settings.validators:
+        name = f"{proxy_host(validator.hotkey)}:{int(NodePort.REGISTRY_PROXY)}"
+        yield Registry(name=name, endpoints=(loopback_endpoint(),))
 
 
 def _firewall(settings: FleetSettings, role: HostRole) -> FirewallSpec:

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 
 from infra.settings import rules
 from infra.settings.mistakes import Mistake, SettingsError, of_validation, remove_command
-from infra.settings.secrets import BACKUP_PRIVATE_KEY, REGISTRY_PASSWORD, SECRET_KEYS, SSH_PRIVATE_KEY, FleetSecrets
+from infra.settings.secrets import (
+    BACKUP_PRIVATE_KEY,
+    HOTKEY_SEED,
+    REGISTRY_PASSWORD,
+    SECRET_KEYS,
+    SSH_PRIVATE_KEY,
+    FleetSecrets,
+)
 from infra.settings.source import ConfigSource
 from infra.settings.tree import FleetSettings
 from policies.rules.model import Finding
@@ -44,13 +51,14 @@ def read_secrets(source: ConfigSource) -> FleetSecrets:
     """The secrets of a configuration that was loaded; only a running program can hold them.
 
     Raises:
-        SettingsError: the SSH key is missing.
+        SettingsError: the SSH key or the hotkey's seed is missing.
     """
-    key = source.secret(SSH_PRIVATE_KEY)
-    if key is None:
+    key, seed = source.secret(SSH_PRIVATE_KEY), source.secret(HOTKEY_SEED)
+    if key is None or seed is None:
         raise SettingsError(list(_missing_secrets(source, None)))
     return FleetSecrets(
         ssh_private_key=key,
+        hotkey_seed=seed,
         registry_password=source.secret(REGISTRY_PASSWORD),
         backup_private_key=source.secret(BACKUP_PRIVATE_KEY),
     )
@@ -93,7 +101,7 @@ def _misplaced_secrets(source: ConfigSource) -> Iterator[Mistake]:
 
 
 def _missing_secrets(source: ConfigSource, settings: FleetSettings | None) -> Iterator[Mistake]:
-    needed = [SSH_PRIVATE_KEY]
+    needed = [SSH_PRIVATE_KEY, HOTKEY_SEED]
     if settings is not None and settings.kubernetes.registry_login is not None:
         needed.append(REGISTRY_PASSWORD)
     if settings is not None and settings.backup is not None:

@@ -12,6 +12,7 @@ import pulumi
 SSH_PRIVATE_KEY: Final = "ssh_private_key"
 REGISTRY_PASSWORD: Final = "registry_password"  # noqa: S105 the key's name
 BACKUP_PRIVATE_KEY: Final = "backup_private_key"
+HOTKEY_SEED: Final = "hotkey_seed"
 
 #: Every secret key with what it is and the command that sets it. None of them may be a part of another key.
 SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -24,6 +25,10 @@ SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "OpenSSH private key for the machine that backup names",
             "pulumi config set --secret backup_private_key < ~/.ssh/backup_ed25519",
         ),
+        HOTKEY_SEED: (
+            "seed of the miner's hotkey, or its wallet's hotkey file",
+            "pulumi config set --secret hotkey_seed < ~/.bittensor/wallets/NAME/hotkeys/HOTKEY",
+        ),
         REGISTRY_PASSWORD: ("password of kubernetes.registry_login", "pulumi config set --secret registry_password"),
     }
 )
@@ -34,5 +39,6 @@ class FleetSecrets:
     """Secrets of one stack. None where the stack does not need one."""
 
     ssh_private_key: pulumi.Output[str]
+    hotkey_seed: pulumi.Output[str]
     registry_password: pulumi.Output[str] | None = None
     backup_private_key: pulumi.Output[str] | None = None

@@ -11,20 +11,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from infra.settings.base import Tree
+from infra.settings.base import Ss58, Tree
 from infra.settings.model_cache import ModelCacheOverride, ModelCacheSettings
+from infra.settings.programs import (
+    DEFAULT_VALIDATORS,
+    ApiSettings,
+    AuditSettings,
+    GepettoSettings,
+    MonitorSettings,
+    TrackerSettings,
+    ValidatorSettings,
+)
 from infra.spec import BindMount, Registry, UserSpec
 from infra.spec.model import AccountName, NodeName, PackageName, PublicKey, Sha256
 
 Address = Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$"), Field(examples=["203.0.113.7"])]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$"), Field(examples=["gpu-7.example.net"])]
 HostKey = Annotated[PublicKey, Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."])]
-#: An sr25519 address in SS58 form.
-Ss58 = Annotated[
-    str,
-    StringConstraints(pattern=r"^[1-9A-HJ-NP-Za-km-z]{47,48}$"),
-    Field(examples=["5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"]),
-]
 
 
 class NodeState(StrEnum):
@@ -87,6 +90,7 @@ class BareGpuNode(GpuNodeSettings):
     storage: tuple[BindMount, ...] = Field(default=(), description="Bind mounts; the model cache is under /var/snap.")
     fabric_manager: bool = Field(default=False, description="NVSwitch machines (HGX) need it.")
     simulated_gpus: bool = Field(default=False, description="Only where allowances.simulated_gpus is true.")
+    registry_token_rotation: int = Field(default=1, ge=1, examples=[1])
 
 
 class TeeGpuNode(GpuNodeSettings):
@@ -261,6 +265,12 @@ class FleetSettings(Tree):
     backup: BackupSettings | None = None
     gpu_runtime: GpuRuntimeSettings
     model_cache: ModelCacheSettings = ModelCacheSettings()
+    validators: tuple[ValidatorSettings, ...] = Field(default=DEFAULT_VALIDATORS, min_length=1)
+    api: ApiSettings = ApiSettings()
+    gepetto: GepettoSettings = GepettoSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    tracker: TrackerSettings = TrackerSettings()
+    audit: AuditSettings = AuditSettings()
     allowances: AllowanceSettings = AllowanceSettings()
 
     @property

@@ -18,6 +18,7 @@ app = cyclopts.App(help=__doc__)
 @app.default
 async def serve(
     *,
+    host: str = "127.0.0.1",
     port: int = 9944,
     scenario: Literal["small", "full"] = "small",
     seed: int = 1,
@@ -29,7 +30,8 @@ async def serve(
     """Serve a simulated chain until stopped.
 
     Args:
-        port: loopback port; 0 takes a free one.
+        host: address to listen on.
+        port: 0 takes a free one.
         scenario: `small` has one of everything that can go wrong, `full` has the main network's size.
         seed: of the synthetic state.
         pruned: refuse state older than 256 blocks.
@@ -39,8 +41,8 @@ async def serve(
     """
     chain = (small if scenario == "small" else full)(Chain([(0, Runtime())], seed=seed))
     node = Node(chain, Faults(tick_every=tick_every, delay_ms=delay_ms), pruned=pruned)
-    server = await node.start(port)
-    print(f"SIMULATED chain listening on ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", flush=True)
+    server = await node.start(port, host)
+    print(f"SIMULATED chain listening on ws://{host}:{next(iter(server.sockets)).getsockname()[1]}", flush=True)
     while advance_seconds:
         await asyncio.sleep(advance_seconds)
         chain.head += 1

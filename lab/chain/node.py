@@ -61,11 +61,11 @@ class Node:
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, port: int = 0) -> Server:
-        """Listen on loopback; port 0 takes a free one."""
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> Server:
+        """Listen; port 0 takes a free one."""
         return await serve(
             self._session,
-            "127.0.0.1",
+            host,
             port,
             max_size=2**26,
             process_request=self._page,

@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 
 from lab.engine.environment import backend_folder, engine_environment
 from lab.engine.toolchain import Toolchain
-from lab.fleet.stack import PROJECT, SSH_PRIVATE_KEY, STACK, Generated, StackFile, completed
+from lab.fleet.hotkey import hotkey_seed
+from lab.fleet.stack import HOTKEY_SEED, PROJECT, SSH_PRIVATE_KEY, STACK, Generated, StackFile, completed
 
 _TIMEOUT_SECONDS: Final = 300.0
 CLONE: Final = Path(__file__).resolve().parents[2]
@@ -76,6 +77,7 @@ class LabEngine:
         before = read_stack_file(self.stack_file) if self.stack_file.exists() else {}
         write_stack_file(self.stack_file, completed(committed_stack(), generated, before))
         self.quietly("config", "set", "--secret", SSH_PRIVATE_KEY, stdin=private_key.read_text())
+        self.quietly("config", "set", "--secret", HOTKEY_SEED, stdin=hotkey_seed(self.state))
 
     def exists(self) -> bool:
         """Whether the stack is there."""

@@ -1,4 +1,4 @@
-"""The lab's hotkey: a throw-away sr25519 key, made on first use in the state folder; no network knows it."""
+"""The lab's hotkeys: throw-away sr25519 keys, made on first use in the state folder; no network knows them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.protocol.signing import Signer
 _SEED_BYTES: Final = 32
 
 
-def hotkey_file(state: Path) -> Path:
-    """Path of the key (mode 0600), in the form of a wallet's hotkey file; made if absent."""
-    path = state / "miner" / "hotkey"
+def hotkey_file(state: Path, owner: str = "miner") -> Path:
+    """Path of one owner's key (mode 0600), in the form of a wallet's hotkey file; made if absent."""
+    path = state / owner / "hotkey"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     seed = f"0x{secrets.token_hex(_SEED_BYTES)}"
     try:
@@ -27,7 +27,13 @@ def hotkey_file(state: Path) -> Path:
     return path
 
 
-def hotkey_address(state: Path) -> str:
+def hotkey_address(state: Path, owner: str = "miner") -> str:
     """The key's SS58 address."""
-    address: str = json.loads(hotkey_file(state).read_text())["ss58Address"]
+    address: str = json.loads(hotkey_file(state, owner).read_text())["ss58Address"]
     return address
+
+
+def hotkey_seed(state: Path) -> str:
+    """The miner's seed, for the engine's standard input alone."""
+    seed: str = json.loads(hotkey_file(state).read_text())["secretSeed"]
+    return seed

@@ -1,4 +1,4 @@
-"""Processes of this clone's engine that an interrupted run left: found by the engine's home in their environment."""
+"""Processes of this clone that outlive the command that started them: found by a mark in their environment."""
 
 from __future__ import annotations
 
@@ -15,21 +15,30 @@ _POLL_SECONDS: Final = 0.1
 
 
 def end_engine_processes(home: Path) -> int:
+    """End what an interrupted run of the engine left; how many there were."""
+    return end_marked(f"PULUMI_HOME={home}")
+
+
+def marked(mark: str) -> list[int]:
+    """Process ids with `NAME=value` in their environment; neither this process nor those that wait for it."""
+    return list(_processes(mark.encode()))
+
+
+def end_marked(mark: str) -> int:
     """End them, first politely; how many there were."""
-    found = list(_processes(home))
+    found = marked(mark)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        remaining = list(_processes(home))
+        remaining = marked(mark)
         for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         deadline = time.monotonic() + _END_SECONDS
-        while list(_processes(home)) and time.monotonic() < deadline:
+        while marked(mark) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
     return len(found)
 
 
-def _processes(home: Path) -> Iterator[int]:
-    mark = f"PULUMI_HOME={home}".encode()
+def _processes(mark: bytes) -> Iterator[int]:
     mine = _ancestors()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in mine:

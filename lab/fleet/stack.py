@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lab.hosts.models import LabHost
@@ -15,6 +15,7 @@ from lab.hosts.models import LabHost
 PROJECT: Final = "headframe"
 STACK: Final = "lab"
 SSH_PRIVATE_KEY: Final = f"{PROJECT}:ssh_private_key"
+HOTKEY_SEED: Final = f"{PROJECT}:hotkey_seed"
 _CONTROL: Final = f"{PROJECT}:control"
 _GPU_NODES: Final = f"{PROJECT}:gpu_nodes"
 _MIB_PER_GIB: Final = 1024
@@ -34,12 +35,14 @@ class Generated:
         kubernetes_version: what `k3s --version` says.
         kubernetes_source: address of the binary as the hosts see it.
         hotkey_ss58: address of the lab's throw-away hotkey.
+        market: keys of the stack that name the simulated validator and chain.
     """
 
     host_keys: Mapping[str, str]
     kubernetes_version: str
     kubernetes_source: str
     hotkey_ss58: str
+    market: Mapping[str, Any] = field(default_factory=dict)
 
 
 def lab_hosts(committed: StackFile) -> tuple[LabHost, ...]:
@@ -70,6 +73,9 @@ def completed(committed: StackFile, generated: Generated, before: StackFile) -> 
     kubernetes = config.setdefault(f"{PROJECT}:kubernetes", {})
     kubernetes |= {"version": generated.kubernetes_version, "source": generated.kubernetes_source}
     config.setdefault(f"{PROJECT}:miner", {})["hotkey_ss58"] = generated.hotkey_ss58
+    for key, value in generated.market.items():
+        full = f"{PROJECT}:{key}"
+        config[full] = {**config.get(full, {}), **value} if isinstance(value, Mapping) else value
     for key, value in before.get("config", {}).items():
         if isinstance(value, Mapping) and "secure" in value:
             config.setdefault(key, dict(value))

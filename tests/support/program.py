@@ -129,9 +129,10 @@ def declare(declaration: Callable[[], Mapping[str, Any] | None], *, preview: boo
 
     async def run() -> Mapping[str, Any]:
         mocks.set_mocks(_Answers(), project="headframe", stack="test", preview=preview, monitor=monitor)
-        outputs = declaration() or {}
-        await wait_for_rpcs()
-        return outputs
+        try:
+            return declaration() or {}
+        finally:  # what was registered before a failure belongs to this loop and no later one
+            await wait_for_rpcs()
 
     try:
         outputs = asyncio.run(run())

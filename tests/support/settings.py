@@ -9,17 +9,20 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from app.protocol.signing import Signer
 from infra.settings import FleetConfig, load
 from infra.settings.source import MappingSource
 
 CLONE: Final = Path(__file__).parents[2]
 HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVYQU1QTEUtT05MWS1OT1QtQS1SRUFMLUtFWS0h"
-HOTKEY: Final = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"
+#: Made from a sentence, so that no key lies in the repository.
+HOTKEY_SEED: Final = hashlib.sha256(b"the hotkey of Headframe's tests").hexdigest()
+HOTKEY: Final = Signer.from_seed(HOTKEY_SEED).ss58
 PRIVATE_KEY: Final = "marker-ssh-private-key"
 #: Content of the packaged chart that the fleet names; its bytes are never unpacked by the program.
 CHART: Final = b"a packaged chart"
 CHART_DIGEST: Final = hashlib.sha256(CHART).hexdigest()
-SECRETS: Final = {"ssh_private_key": PRIVATE_KEY}
+SECRETS: Final = {"ssh_private_key": PRIVATE_KEY, "hotkey_seed": HOTKEY_SEED}
 
 
 def gpu_node(name: str, address: str, **changes: object) -> dict[str, object]:

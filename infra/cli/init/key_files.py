@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pydantic import TypeAdapter, ValidationError
 
 from app.cli.access import CommandError, load_signer
-from infra.settings.tree import Ss58
+from infra.settings.base import Ss58
 
 
 class KeyFileError(ValueError):

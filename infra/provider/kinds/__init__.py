@@ -7,6 +7,7 @@ from infra.provider.kinds.control_tools import ControlToolsResource
 from infra.provider.kinds.host import HostResource
 from infra.provider.kinds.kind import Kind
 from infra.provider.kinds.password import PasswordResource
+from infra.provider.kinds.registration import RegistrationResource
 from infra.provider.options import Options
 
 
@@ -16,5 +17,6 @@ def all_kinds(options: Options, children: Children) -> dict[str, Kind]:
         HostResource(options, children),
         ControlToolsResource(options, children),
         PasswordResource(),
+        RegistrationResource(options),
     )
     return {kind.type: kind for kind in kinds}

@@ -14,39 +14,15 @@ import pulumi
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from infra.program import Places, declare_fleet
-from infra.settings import load, read_secrets
-from infra.settings.source import MappingSource
+from infra.images.names import NodeRole, images_for
 from infra.transforms import labelled
 from policies.rules.kubernetes import KubernetesObject, check_object
 from policies.rules.model import Level
-from tests.support.program import Recorded, Recording, declare
-from tests.support.settings import (
-    CHART,
-    CHART_DIGEST,
-    CLONE,
-    HOST_KEY,
-    PRIVATE_KEY,
-    SECRETS,
-    fleet,
-    gpu_node,
-    lab_fleet,
-)
+from tests.support.program import Recorded, Recording
+from tests.support.program_run import run_program
+from tests.support.settings import CLONE, HOST_KEY, PRIVATE_KEY, fleet, gpu_node, lab_fleet
 
 TEE = {"name": "tee-0", "kind": "tee", "address": "9.0.0.9", "gpu": "h200", "gpu_count": 8, "hourly_cost_usd": 24}
-
-
-def run(values: dict[str, Any], folder: Path, *, preview: bool = False) -> Recording:
-    cache = folder / "cache"
-    (cache / "images").mkdir(parents=True, exist_ok=True)
-    (cache / "images" / "identity").write_text("identity")
-    (cache / "charts").mkdir(exist_ok=True)
-    (cache / "charts" / f"{CHART_DIGEST}.tgz").write_bytes(CHART)
-    source = MappingSource(
-        values, {**SECRETS, "registry_password": "marker-registry", "backup_private_key": "marker-backup"}
-    )
-    settings, where = load(source).settings, Places(clone=CLONE, cache=cache)
-    return declare(lambda: declare_fleet(settings, read_secrets(source), where), preview=preview)
 
 
 def steady(value: Any, folder: Path) -> str:
@@ -66,7 +42,7 @@ def recording(folder: Path) -> Recording:
     """Two bare nodes, a confidential one, a registry login."""
     kubernetes = fleet()["kubernetes"] | {"registry_login": {"registry": "docker.io", "username": "me"}}
     nodes = [gpu_node("gpu-0", "9.0.0.11"), gpu_node("gpu-1", "9.0.0.12"), TEE]
-    return run(fleet(kubernetes=kubernetes, gpu_nodes=nodes), folder)
+    return run_program(fleet(kubernetes=kubernetes, gpu_nodes=nodes), folder)
 
 
 def kubernetes_objects(recording: Recording) -> list[Recorded]:
@@ -159,10 +135,10 @@ def test_labels_are_added_and_own_labels_stay(recording: Recording) -> None:
     assert labelled(release.type, release.inputs) == release.inputs
 
 
-def test_a_confidential_node_declares_facts_and_no_machine(recording: Recording) -> None:
+def test_a_confidential_node_declares_facts_and_a_registration_and_no_machine(recording: Recording) -> None:
     (node,) = [item for item in recording.of_type("headframe:infra:GpuNode") if item.name == "tee-0"]
     assert node.inputs["kind"] == "tee"
-    assert [item.name for item in recording.resources if "tee-0" in item.parent] == []
+    assert [item.name for item in recording.resources if "tee-0" in item.parent] == ["tee-0-registration"]
 
 
 def test_images_reach_the_host_before_the_pods_that_never_pull(recording: Recording) -> None:
@@ -172,11 +148,12 @@ def test_images_reach_the_host_before_the_pods_that_never_pull(recording: Record
     (container,) = pod["containers"]
     assert container["imagePullPolicy"] == "Never"
     assert images[container["image"]].endswith(".tar")
-    assert {name.rsplit("::", 1)[-1] for name in host.request.dependencies} == {"image-postgres", "image-redis"}
+    delivered = {f"image-{name}" for name in images_for(NodeRole.CONTROL, lab=False)}
+    assert {name.rsplit("::", 1)[-1] for name in host.request.dependencies} == delivered
 
 
 def test_tags_and_archives_are_known_in_a_preview(folder: Path) -> None:
-    host = run(fleet(), folder, preview=True).one("headframe:index:Host", "control")
+    host = run_program(fleet(), folder, preview=True).one("headframe:index:Host", "control")
     assert all(image["reference"] and image["path"] for image in host.inputs["images"])
 
 
@@ -185,15 +162,16 @@ def test_the_order_of_nodes_changes_nothing(folder: Path) -> None:
     wanted: list[Any] | None = None
     for order in itertools.islice(itertools.permutations(nodes), 0, 6, 2):
         seen = [
-            (i.request.type, i.name, i.parent, i.inputs) for i in run(fleet(gpu_nodes=list(order)), folder).resources
+            (i.request.type, i.name, i.parent, i.inputs)
+            for i in run_program(fleet(gpu_nodes=list(order)), folder).resources
         ]
         wanted = wanted or seen
         assert seen == wanted
 
 
 def test_a_further_node_only_adds(folder: Path) -> None:
-    few = run(fleet(gpu_nodes=[gpu_node("gpu-5", "9.0.1.5")]), folder)
-    more = run(fleet(gpu_nodes=[gpu_node("gpu-1", "9.0.1.1"), gpu_node("gpu-5", "9.0.1.5")]), folder)
+    few = run_program(fleet(gpu_nodes=[gpu_node("gpu-5", "9.0.1.5")]), folder)
+    more = run_program(fleet(gpu_nodes=[gpu_node("gpu-1", "9.0.1.1"), gpu_node("gpu-5", "9.0.1.5")]), folder)
     before = {(item.type, item.name): item.inputs for item in few.resources}
     after = {(item.type, item.name): item.inputs for item in more.resources}
     # The control host lets the node in, and operators there get its context; no other machine is touched.
@@ -213,10 +191,11 @@ def test_operators_get_the_kubeconfig_of_every_cluster_and_wait_for_it(recording
 
 
 def test_dumps_leave_the_host_where_the_settings_name_a_target(folder: Path, recording: Recording) -> None:
-    assert recording.of_type("kubernetes:batch/v1:CronJob") == []
+    name = "postgres-backup"
+    assert name not in {item.name for item in recording.of_type("kubernetes:batch/v1:CronJob")}
     target = {"host": "backup.example.net", "port": 2222, "user": "backup", "host_key": HOST_KEY}
-    declared = run(fleet(backup=target), folder)
-    job = declared.one("kubernetes:batch/v1:CronJob", "postgres-backup").inputs["spec"]
+    declared = run_program(fleet(backup=target), folder)
+    job = declared.one("kubernetes:batch/v1:CronJob", name).inputs["spec"]
     pod = job["jobTemplate"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     assert job["concurrencyPolicy"] == "Forbid"
@@ -235,7 +214,7 @@ def _image_of(workload: Recorded) -> str:
 
 def test_the_workloads_of_a_drained_node_leave_and_those_of_a_dead_one_stay_with_it(folder: Path) -> None:
     nodes = [gpu_node("gpu-0", "9.0.0.11", state="drained"), gpu_node("gpu-1", "9.0.0.12", state="dead")]
-    recording = run(fleet(gpu_nodes=nodes), folder)
+    recording = run_program(fleet(gpu_nodes=nodes), folder)
     assert [item.name for item in recording.of_type("kubernetes:helm.sh/v3:Release")] == ["gpu-1-gpu-runtime"]
     hosts = {item.name: item.inputs for item in recording.of_type("headframe:index:Host")}
     assert (hosts["gpu-0"]["state"], hosts["gpu-0"]["onDelete"]) == ("drained", "stop")
@@ -243,7 +222,7 @@ def test_the_workloads_of_a_drained_node_leave_and_those_of_a_dead_one_stay_with
 
 
 def test_images_come_from_a_registry_where_the_settings_say_so(folder: Path) -> None:
-    recording = run(fleet(images={"delivery": "registry", "registry": "r.example.net/miner"}), folder)
+    recording = run_program(fleet(images={"delivery": "registry", "registry": "r.example.net/miner"}), folder)
     assert recording.one("headframe:index:Host", "control").inputs["images"] == []
     spec = recording.one("kubernetes:apps/v1:StatefulSet", "redis").inputs["spec"]["template"]["spec"]
     assert spec["containers"][0]["imagePullPolicy"] == "IfNotPresent"
@@ -253,7 +232,7 @@ def test_images_come_from_a_registry_where_the_settings_say_so(folder: Path) -> 
 def test_data_is_protected_unless_the_stack_allows_otherwise(folder: Path) -> None:
     kinds = ("kubernetes:core/v1:PersistentVolume", "kubernetes:core/v1:PersistentVolumeClaim")
     for values, protected in ((fleet(), True), (fleet(allowances={"unprotected_data": True}), False)):
-        recording = run(values, folder)
+        recording = run_program(values, folder)
         assert {item.request.protect for kind in kinds for item in recording.of_type(kind)} == {protected}
 
 
@@ -261,7 +240,7 @@ def test_a_missing_chart_folder_is_told_with_the_fix(folder: Path) -> None:
     values = lab_fleet()
     values["gpu_runtime"]["chart"] = "no/such/chart"
     with pytest.raises(pulumi.RunError, match=r"gpu_runtime.chart: no/such/chart"):
-        run(values, folder)
+        run_program(values, folder)
 
 
 def test_the_program_declares_everything_where_pyinfra_cannot_be_imported(folder: Path) -> None:
@@ -270,9 +249,9 @@ import sys
 for name in ("pyinfra", "gevent", "paramiko"):
     sys.modules[name] = None
 from pathlib import Path
-from tests.unit.infra.test_program import run
+from tests.support.program_run import run_program
 from tests.support.settings import fleet
-print(len(run(fleet(), Path(sys.argv[1])).resources))
+print(len(run_program(fleet(), Path(sys.argv[1])).resources))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)], cwd=CLONE, capture_output=True, text=True, timeout=60, check=False

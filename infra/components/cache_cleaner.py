@@ -1,0 +1,61 @@
+"""Keeps a node's model cache within its limits, hourly, with the node's own limits where it has some."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pulumi import ResourceOptions
+
+from infra.components.network import Traffic
+from infra.components.node_program import NodeProgramArgs
+from infra.components.pod import Mount, Pod, Program
+from infra.components.workload import Scheduled, ScheduledArgs
+from infra.images.names import ImageName
+from infra.settings.model_cache import cleaner_environment
+
+NAME: Final = "cache-cleaner"
+#: Where chute pods keep their models (spec: gepetto 17.1).
+CACHE_FOLDER: Final = "/var/snap/cache"
+_CACHE: Final = "/cache"
+_SCHEDULE: Final = "23 * * * *"
+_MEMORY_MIB: Final = 256
+_DEADLINE_SECONDS: Final = 1800
+
+
+def cache_cleaner(args: NodeProgramArgs, opts: ResourceOptions) -> Scheduled:
+    """CronJob `cache-cleaner`. It speaks to nobody and owns no file: root over the cache folder alone."""
+    program = Program(
+        name=NAME,
+        image=args.place.reference(ImageName.CACHE_CLEANER),
+        pull_policy=args.place.pull_policy,
+        command=("python3", "-m", "agent.cache"),
+        memory_mib=_MEMORY_MIB,
+        environment={
+            "HF_HOME": _CACHE,
+            "CIVITAI_HOME": f"{_CACHE}/civitai",
+            **cleaner_environment(args.settings.model_cache, {args.node.name: args.node.model_cache}),
+            "NODE_NAME": args.node.name,
+            # Running chutes hold GPUs for days: what they use is known by locks and by times of use, not by idle GPUs.
+            "GPU_IDLE_SECONDS": "0",
+        },
+        mounts=(
+            Mount(
+                path=_CACHE,
+                volume={"name": "cache", "host_path": {"path": CACHE_FOLDER, "type": "DirectoryOrCreate"}},
+                read_only=False,
+            ),
+        ),
+        owns_all_files=True,
+    )
+    return Scheduled(
+        f"{args.node.name}-{NAME}",
+        ScheduledArgs(
+            place=args.place,
+            pod=Pod(main=program, service_account=NAME, restart_policy="Never"),
+            traffic=Traffic(),
+            schedule=_SCHEDULE,
+            deadline_seconds=_DEADLINE_SECONDS,
+            after=args.after,
+        ),
+        opts,
+    )

@@ -1,0 +1,24 @@
+"""What all programs of the control cluster are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.components.database_access import DatabaseAccess
+from infra.components.miner import Miner
+from infra.components.place import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlProgramArgs:
+    """Place, identity, databases. `after` are the Secrets and servers that must be there first."""
+
+    place: Place
+    miner: Miner
+    database: DatabaseAccess
+    #: Address of the monitor as agents on other machines reach it.
+    monitor_address: str
+    after: Sequence[pulumi.Resource]

@@ -1,0 +1,90 @@
+"""The miner API: the schema is brought up to date before it starts; public on its node port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pulumi import Input, ResourceOptions
+
+from app.protocol.labels import NODES_NAMESPACE
+from app.protocol.ports import ClusterPort, NodePort
+from infra.components.control_program import ControlProgramArgs
+from infra.components.database_access import ADMITTED, POSTGRESQL, REDIS, TO_POSTGRES, TO_REDIS
+from infra.components.network import Traffic, from_anywhere, name_lookups, to_machines
+from infra.components.pod import Health, Pod, Program
+from infra.components.rights import Rights, Rule
+from infra.components.workload import Workload, WorkloadArgs
+from infra.images.names import ImageName
+from infra.settings.programs import ApiSettings
+
+NAME: Final = "api"
+_MIGRATION_MIB: Final = 384
+
+
+@dataclass(frozen=True, kw_only=True)
+class GravalArgs:
+    """What the API starts on bare nodes to prove their GPUs; `simulated` ones only where the stack allows them."""
+
+    image: str
+    simulated: bool
+
+
+def miner_api(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArgs, opts: ResourceOptions) -> Workload:
+    """Deployment `api`, reached at `http://ADDRESS:32000`."""
+    image, policy = args.place.reference(ImageName.MINER_API), args.place.pull_policy
+    migration = Program(
+        name="migrate",
+        image=image,
+        pull_policy=policy,
+        command=("python3", "-m", "app.storage"),
+        arguments=("migrate",),
+        memory_mib=_MIGRATION_MIB,
+        secrets=POSTGRESQL,
+    )
+    environment: dict[str, Input[str]] = {
+        **args.miner.environment,
+        "MONITOR_API": args.monitor_address,
+        "SIGNATURE_STAGE": settings.signature_stage,
+        "KUBECONFIG_ENABLED": str(settings.hand_out_kubeconfigs).lower(),
+        "NODE_KUBECONFIGS_NAMESPACE": NODES_NAMESPACE,
+        "GRAVAL_BOOTSTRAP_IMAGE": graval.image,
+        "GRAVAL_SIMULATED": str(graval.simulated).lower(),
+    }
+    program = Program(
+        name=NAME,
+        image=image,
+        pull_policy=policy,
+        arguments=("--workers", str(settings.workers)),
+        memory_mib=settings.memory_mib,
+        environment=environment,
+        secrets={**args.miner.secrets, **POSTGRESQL, **REDIS},
+        port=ClusterPort.HTTP,
+        health=Health(live="/ping", ready="/ready"),
+    )
+    pod = Pod(
+        main=program,
+        first=(migration,),
+        labels=ADMITTED,
+        service_account="miner-api",
+        uses_cluster=True,
+        config={**args.miner.config, **args.database.config},
+    )
+    traffic = Traffic(
+        ingress=(from_anywhere(ClusterPort.HTTP),),
+        egress=(name_lookups(), TO_POSTGRES, TO_REDIS, to_machines()),
+    )
+    # The kubeconfigs of bare nodes, and nothing else of the cluster.
+    reading = Rule(resources=("secrets",), verbs=("get",))
+    return Workload(
+        NAME,
+        WorkloadArgs(
+            place=args.place,
+            pod=pod,
+            traffic=traffic,
+            rights=Rights(elsewhere=((NODES_NAMESPACE, (reading,)),)),
+            node_port=NodePort.MINER_API,
+            after=args.after,
+        ),
+        opts,
+    )

@@ -1,0 +1,89 @@
+"""What a program may do at its cluster's API, bound to its account: Roles where it acts, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, RoleRefArgs, SubjectArgs
+
+from app.protocol.labels import CHUTES_NAMESPACE
+
+_GROUP: Final = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """These verbs on these resources of one API group."""
+
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    group: str = ""
+
+    def arguments(self) -> PolicyRuleArgs:
+        """As the Kubernetes provider takes it."""
+        return PolicyRuleArgs(api_groups=[self.group], resources=list(self.resources), verbs=list(self.verbs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """Rules in the program's own namespace, in other ones by name, and over the cluster."""
+
+    rules: tuple[Rule, ...] = ()
+    elsewhere: tuple[tuple[str, tuple[Rule, ...]], ...] = ()
+    cluster_wide: tuple[Rule, ...] = ()
+
+
+def bind(name: str, account: str, rights: Rights, options: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+    """Roles and bindings of one account of the fleet's namespace."""
+    made: list[pulumi.Resource] = []
+    for namespace, rules in ((CHUTES_NAMESPACE, rights.rules), *rights.elsewhere):
+        if rules:
+            title = name if namespace == CHUTES_NAMESPACE else f"{name}-{namespace}"
+            made += _in_namespace(title, account, namespace, rules, options)
+    if rights.cluster_wide:
+        made += _over_the_cluster(name, account, rights.cluster_wide, options)
+    return made
+
+
+def _in_namespace(
+    name: str, account: str, namespace: str, rules: Sequence[Rule], options: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    role = kubernetes.rbac.v1.Role(
+        name,
+        metadata={"name": account, "namespace": namespace},
+        rules=[rule.arguments() for rule in rules],
+        opts=options,
+    )
+    binding = kubernetes.rbac.v1.RoleBinding(
+        name,
+        metadata={"name": account, "namespace": namespace},
+        role_ref=RoleRefArgs(api_group=_GROUP, kind="Role", name=account),
+        subjects=[_subject(account)],
+        opts=options,
+    )
+    return [role, binding]
+
+
+def _over_the_cluster(
+    name: str, account: str, rules: Sequence[Rule], options: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    title = f"headframe-{account}"
+    role = kubernetes.rbac.v1.ClusterRole(
+        name, metadata={"name": title}, rules=[rule.arguments() for rule in rules], opts=options
+    )
+    binding = kubernetes.rbac.v1.ClusterRoleBinding(
+        name,
+        metadata={"name": title},
+        role_ref=RoleRefArgs(api_group=_GROUP, kind="ClusterRole", name=title),
+        subjects=[_subject(account)],
+        opts=options,
+    )
+    return [role, binding]
+
+
+def _subject(account: str) -> SubjectArgs:
+    return SubjectArgs(kind="ServiceAccount", name=account, namespace=CHUTES_NAMESPACE)

@@ -1,0 +1,131 @@
+"""The SIMULATED world outside the lab's fleet: validator and chain, processes of this machine on the fleet's bridge.
+
+They go on after `make up` and end with `make down`; found by a mark in their environment, however the run before ended.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lab.fleet.hotkey import hotkey_address
+from lab.fleet.leftovers import end_marked, marked
+from lab.fleet.stack import Generated
+
+_MARK: Final = "HEADFRAME_LAB_MARKET"
+_VALIDATOR_PORT: Final = 8090
+_CHAIN_PORT: Final = 9944
+_CHAIN_BLOCK_SECONDS: Final = 12.0
+_START_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.1
+_CLONE: Final = Path(__file__).resolve().parents[2]
+
+
+class MarketError(RuntimeError):
+    """A process did not come up; the text names its log."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """One clone's market.
+
+    Args:
+        state: the clone's state folder.
+        address: of this machine as the fleet's hosts see it: the bridge.
+    """
+
+    state: Path
+    address: str
+
+    @property
+    def validator_url(self) -> str:
+        """Base address of the simulated validator: API, socket and registry."""
+        return f"http://{self.address}:{_VALIDATOR_PORT}"
+
+    @property
+    def chain_url(self) -> str:
+        """Address of the simulated chain."""
+        return f"ws://{self.address}:{_CHAIN_PORT}"
+
+    @property
+    def validator_hotkey(self) -> str:
+        """Address of the validator's throw-away key."""
+        return hotkey_address(self.state, "validator")
+
+    def describe(self) -> dict[str, object]:
+        """The stack's keys that name this market."""
+        url = self.validator_url
+        entry = {"hotkey": self.validator_hotkey, "api": url, "socket": url, "registry": url}
+        return {"validators": [entry], "tracker": {"network": self.chain_url}, "audit": {"subtensor": self.chain_url}}
+
+    def start(self) -> None:
+        """Start what does not run, and wait until it listens.
+
+        Raises:
+            MarketError: one of them did not.
+        """
+        listen = ["--host", self.address, "--port"]
+        validator = ["lab.validator", *listen, str(_VALIDATOR_PORT), "--hotkey", self.validator_hotkey]
+        chain = ["lab.chain", *listen, str(_CHAIN_PORT), "--advance-seconds", str(_CHAIN_BLOCK_SECONDS)]
+        for module, *arguments in (validator, chain):
+            if not marked(self._mark(module)):
+                self._spawn(module, arguments)
+        for module, port in ((validator[0], _VALIDATOR_PORT), (chain[0], _CHAIN_PORT)):
+            self._wait(module, port)
+
+    def stop(self) -> int:
+        """End both; how many ran."""
+        return sum(end_marked(self._mark(module)) for module in ("lab.validator", "lab.chain"))
+
+    def _mark(self, module: str) -> str:
+        return f"{_MARK}={module}@{self.state}"
+
+    def _log(self, module: str) -> Path:
+        folder = self.state / "logs"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / f"{module.rpartition('.')[2]}.log"
+
+    def _spawn(self, module: str, arguments: list[str]) -> None:
+        name, _, value = self._mark(module).partition("=")
+        with self._log(module).open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=_CLONE,
+                env=os.environ | {name: value},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait(self, module: str, port: int) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _listens(self.address, port):
+            if time.monotonic() > deadline or not marked(self._mark(module)):
+                raise MarketError(f"{module} does not listen on {self.address}:{port}; see {self._log(module)}")
+            time.sleep(_POLL_SECONDS)
+
+
+def with_market(generated: Generated, market: Market) -> Generated:
+    """What the machines add, and what the market adds."""
+    return Generated(
+        host_keys=generated.host_keys,
+        kubernetes_version=generated.kubernetes_version,
+        kubernetes_source=generated.kubernetes_source,
+        hotkey_ss58=generated.hotkey_ss58,
+        market=market.describe(),
+    )
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,222 @@
+"""The Registration kind over an acted miner API: adds, takes over, reads back, and never takes silence for absence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from app.protocol.servers import AddServer
+from app.protocol.signing import Signer
+from infra.provider.kinds.kind import Call, ProviderError
+from infra.provider.kinds.registration import COMPLETED, RegistrationResource
+from infra.provider.log import EngineLog, ResourceLog
+from infra.provider.miner_api import ListedGpu, ListedServer, MinerApiError
+from infra.provider.options import Options
+from infra.provider.wire import UNKNOWN, Properties, secret
+from tests.support.settings import HOTKEY, HOTKEY_SEED
+
+T = TypeVar("T")
+AGENT = "http://9.0.0.11:32000"
+INPUTS: Properties = {
+    "node": "gpu-0",
+    "kind": "bare",
+    "minerApi": "http://9.0.0.10:32000",
+    "agentApi": AGENT,
+    "validator": HOTKEY,
+    "gpu": "h100_sxm",
+    "hourlyCostUsd": 2.1,
+    "drained": False,
+    "seed": secret(HOTKEY_SEED),
+    "registryTokenSha256": "ab" * 32,
+}
+
+
+def listed(name: str = "gpu-0", *, agent: str = AGENT, verified: bool = True) -> ListedServer:
+    gpus = (ListedGpu(verified=verified), ListedGpu(verified=verified))
+    return ListedServer(server_id=f"id-{name}", name=name, agent_api=agent, gpus=gpus)
+
+
+@dataclass
+class ActedApi:
+    """A miner API without a network. `silent` calls fail first, with `status`."""
+
+    found: dict[str, ListedServer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    silent: int = 0
+    status: int | None = None
+    last: str = f"{COMPLETED} 1.0 seconds"
+    leaves_after: int = 1
+
+    async def servers(self) -> tuple[ListedServer, ...]:
+        self.asked.append("list")
+        self._fail()
+        return tuple(self.found.values())
+
+    async def add(self, server: AddServer) -> AsyncIterator[str]:
+        self.asked.append("add")
+        assert server.kubeconfig is None, "a kubeconfig must not travel over plain HTTP"
+        yield "attempting to add node"
+        if self.last.startswith(COMPLETED):
+            self.found[server.name] = listed(server.name, agent=server.agent_api or "")
+        yield self.last
+
+    async def remove(self, name: str) -> None:
+        self.asked.append("remove")
+        self._fail()
+        self.leaves_after -= 1
+        if self.leaves_after <= 0:
+            self.found.pop(name, None)
+
+    async def put(self, name: str, what: str, body: dict[str, Any]) -> None:
+        self.asked.append(f"put {name} {what} {next(iter(body.values()))}")
+
+    async def drain(self, name: str) -> None:
+        self.asked.append(f"drain {name}")
+
+    async def unlock(self, name: str) -> None:
+        self.asked.append(f"unlock {name}")
+
+    def _fail(self) -> None:
+        if self.silent:
+            self.silent -= 1
+            raise MinerApiError("nobody answers", self.status)
+
+
+def kind(api: ActedApi, *, refresh: bool = True) -> RegistrationResource:
+    def opened(address: str, signer: Signer) -> ActedApi:
+        assert (address, signer.ss58) == ("http://9.0.0.10:32000", HOTKEY)
+        return api
+
+    return RegistrationResource(Options(refresh_hosts=refresh), open_api=opened, pause_seconds=0)
+
+
+def run(awaitable: Awaitable[T]) -> T:
+    async def _run() -> T:
+        return await awaitable
+
+    return asyncio.run(_run())
+
+
+def call(*, preview: bool = False, timeout_seconds: float | None = 5) -> Call:
+    return Call("urn", "gpu-0-registration", ResourceLog(EngineLog(""), "urn"), timeout_seconds, preview)
+
+
+def registered(**changes: Any) -> Properties:
+    return {**INPUTS, "serverId": "id-gpu-0", "registered": True, "verifiedGpus": 2, **changes}
+
+
+def test_a_node_is_added_once_and_its_id_is_known() -> None:
+    api = ActedApi()
+    id_, outputs = run(kind(api).create(call(), INPUTS))
+    assert (id_, outputs["serverId"], outputs["registered"], outputs["verifiedGpus"]) == ("gpu-0", "id-gpu-0", True, 2)
+    assert api.asked == ["list", "add", "list"]
+
+
+def test_a_preview_calls_nobody() -> None:
+    api = ActedApi()
+    _, outputs = run(kind(api).create(call(preview=True), INPUTS))
+    assert (outputs["serverId"], api.asked) == (UNKNOWN, [])
+    assert (
+        run(kind(api).update(call(preview=True), "gpu-0", registered(registered=False), INPUTS))["registered"] is True
+    )
+    assert api.asked == []
+
+
+def test_what_a_killed_run_registered_is_taken_over_and_not_added_twice() -> None:
+    api = ActedApi({"gpu-0": listed()})
+    _, outputs = run(kind(api).create(call(), INPUTS))
+    assert outputs["serverId"] == "id-gpu-0"
+    assert "add" not in api.asked
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [(listed(agent="http://9.9.9.9:32000"), "at http://9.9.9.9:32000"), (listed(verified=False), "without a verified")],
+)
+def test_a_strange_or_unverified_server_of_that_name_is_left_alone(server: ListedServer, words: str) -> None:
+    api = ActedApi({"gpu-0": server})
+    with pytest.raises(ProviderError, match=f"{words}.*delete-node --name gpu-0"):
+        run(kind(api).create(call(), INPUTS))
+    assert api.asked == ["list"]
+
+
+def test_the_api_is_waited_for_and_a_refusal_is_not_repeated() -> None:
+    api = ActedApi(silent=3)
+    run(kind(api).create(call(), INPUTS))
+    assert api.asked == ["list"] * 4 + ["add", "list"]
+    refused = ActedApi(silent=1, status=401)
+    with pytest.raises(ProviderError, match="was not registered"):
+        run(kind(refused).create(call(), INPUTS))
+    assert refused.asked == ["list"]
+
+
+def test_only_the_last_message_says_that_it_worked() -> None:
+    api = ActedApi(last="failed to bootstrap the server: a GPU did not hold its proof")
+    with pytest.raises(ProviderError, match="did not hold its proof"):
+        run(kind(api).create(call(), INPUTS))
+
+
+def test_an_api_that_does_not_answer_changes_nothing_that_is_known() -> None:
+    read = run(kind(ActedApi(silent=1)).read(call(), "gpu-0", INPUTS, registered()))
+    assert (read.id, read.outputs) == ("gpu-0", registered())
+
+
+def test_a_list_without_the_node_is_no_deletion_but_drift_that_is_repaired() -> None:
+    api = ActedApi({"other": listed("other")})
+    resource = kind(api)
+    read = run(resource.read(call(), "gpu-0", INPUTS, registered()))
+    assert (read.id, read.outputs["registered"]) == ("gpu-0", False)
+    (found,) = resource.diff(INPUTS, read.outputs, INPUTS).differences
+    assert (found.path, found.from_state, found.replaces) == ("registered", True, False)
+    outputs = run(resource.update(call(), "gpu-0", read.outputs, INPUTS))
+    assert (outputs["registered"], "add" in api.asked, "remove" in api.asked) == (True, True, False)
+
+
+def test_reading_can_be_switched_off() -> None:
+    api = ActedApi()
+    assert run(kind(api, refresh=False).read(call(), "gpu-0", INPUTS, registered())).outputs == registered()
+    assert api.asked == []
+
+
+def test_what_changed_is_told_and_nothing_else() -> None:
+    api = ActedApi({"gpu-0": listed()})
+    news = {**INPUTS, "hourlyCostUsd": 3.0, "drained": True, "registryTokenSha256": "cd" * 32}
+    outputs = run(kind(api).update(call(), "gpu-0", registered(), news))
+    assert api.asked == [f"put gpu-0 registry-token {'cd' * 32}", "put gpu-0 hourly-cost 3.0", "drain gpu-0"]
+    assert outputs["serverId"] == "id-gpu-0"
+    run(kind(api).update(call(), "gpu-0", {**outputs}, {**news, "drained": False}))
+    assert api.asked[-1] == "unlock gpu-0"
+
+
+def test_another_address_is_registered_anew_in_place() -> None:
+    api = ActedApi({"gpu-0": listed()})
+    news = {**INPUTS, "agentApi": "http://9.0.0.99:32000"}
+    resource = kind(api)
+    assert not any(item.replaces for item in resource.diff(INPUTS, registered(), news).differences)
+    run(resource.update(call(), "gpu-0", registered(), news))
+    assert api.asked == ["remove", "list", "list", "add", "list"]
+    assert api.found["gpu-0"].agent_api == "http://9.0.0.99:32000"
+
+
+def test_a_removal_waits_for_a_list_that_lacks_the_node_and_a_failed_list_does_not_count() -> None:
+    api = ActedApi({"gpu-0": listed()}, leaves_after=0)
+    run(kind(api).delete(call(), "gpu-0", registered()))
+    assert api.asked == ["remove", "list"]
+    stays = ActedApi({"gpu-0": listed()}, leaves_after=9)
+    with pytest.raises(ProviderError, match="not gone yet"):
+        run(kind(stays).delete(call(timeout_seconds=0.05), "gpu-0", registered()))
+    away = ActedApi({"gpu-0": listed()}, silent=1)
+    with pytest.raises(ProviderError, match="still registered"):
+        run(kind(away).delete(call(), "gpu-0", registered()))
+
+
+def test_inputs_that_the_api_would_refuse_are_refused_here() -> None:
+    resource = kind(ActedApi())
+    inputs, found = resource.check({}, {**INPUTS, "hourlyCostUsd": -1, "serverId": None})
+    assert ([item.property for item in found], "serverId" in inputs) == (["hourly_cost"], False)
+    assert resource.check({}, {**INPUTS, "registryTokenSha256": UNKNOWN})[1] == ()
+    assert resource.check({}, INPUTS)[1] == ()
