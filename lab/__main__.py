@@ -14,7 +14,7 @@ from lab.engine.toolchain import Toolchain, prepare
 from lab.fleet import machines
 from lab.fleet.engine import EngineError, LabEngine
 from lab.fleet.leftovers import end_engine_processes
-from lab.fleet.market import Market, MarketError, with_market
+from lab.fleet.market import Market, MarketError, chute_image, with_market
 from lab.fleet.phases import Phases
 from lab.fleet.stack import STACK
 from lab.fleet.summary import show
@@ -49,7 +49,7 @@ def up() -> int:
         fleet.boot()
     market = Market(state, str(gateway_of(fleet.network)))
     with phases.phase("market"):
-        market.start()
+        market.start(chute_image())
         print(f"  SIMULATED validator {market.validator_hotkey} at {market.validator_url}")
         print(f"  SIMULATED chain at {market.chain_url}")
     engine = LabEngine(toolchain, state)

@@ -5,6 +5,7 @@ They go on after `make up` and end with `make down`; found by a mark in their en
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.fleet.hotkey import hotkey_address
+from infra.images.names import ImageName
+from lab.fleet.hotkey import hotkey_address, hotkey_file
 from lab.fleet.leftovers import end_marked, marked
 from lab.fleet.stack import Generated
 
@@ -23,6 +25,7 @@ _VALIDATOR_PORT: Final = 8090
 _CHAIN_PORT: Final = 9944
 _CHAIN_BLOCK_SECONDS: Final = 12.0
 _START_SECONDS: Final = 60.0
+_BUILD_SECONDS: Final = 3600.0
 _POLL_SECONDS: Final = 0.1
 _CLONE: Final = Path(__file__).resolve().parents[2]
 
@@ -64,14 +67,18 @@ class Market:
         entry = {"hotkey": self.validator_hotkey, "api": url, "socket": url, "registry": url}
         return {"validators": [entry], "tracker": {"network": self.chain_url}, "audit": {"subtensor": self.chain_url}}
 
-    def start(self) -> None:
+    def start(self, chute_image: Path) -> None:
         """Start what does not run, and wait until it listens.
+
+        Args:
+            chute_image: archive of the stand-in chute, which the validator's registry serves for every chute's image.
 
         Raises:
             MarketError: one of them did not.
         """
         listen = ["--host", self.address, "--port"]
-        validator = ["lab.validator", *listen, str(_VALIDATOR_PORT), "--hotkey", self.validator_hotkey]
+        proving = ["--key-file", str(hotkey_file(self.state, "validator")), "--stand-in-image", str(chute_image)]
+        validator = ["lab.validator", *listen, str(_VALIDATOR_PORT), *proving]
         chain = ["lab.chain", *listen, str(_CHAIN_PORT), "--advance-seconds", str(_CHAIN_BLOCK_SECONDS)]
         for module, *arguments in (validator, chain):
             if not marked(self._mark(module)):
@@ -110,6 +117,24 @@ class Market:
             if time.monotonic() > deadline or not marked(self._mark(module)):
                 raise MarketError(f"{module} does not listen on {self.address}:{port}; see {self._log(module)}")
             time.sleep(_POLL_SECONDS)
+
+
+def chute_image() -> Path:
+    """The archive of the stand-in chute, built where it is not there; the stack builds it from the same inputs.
+
+    Raises:
+        MarketError: it cannot be built.
+    """
+    command = [sys.executable, "-m", "infra.images"]
+    reference = _output([*command, "tag", ImageName.LAB_CHUTE]).strip()
+    return Path(json.loads(_output([*command, "build", ImageName.LAB_CHUTE, reference]))["archive"])
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=_CLONE, stdout=subprocess.PIPE, text=True, check=False, timeout=_BUILD_SECONDS)
+    if done.returncode:
+        raise MarketError(f"{' '.join(command[1:])} ended with {done.returncode}")
+    return done.stdout
 
 
 def with_market(generated: Generated, market: Market) -> Generated:
