@@ -100,16 +100,18 @@ class Market:
 
     def _spawn(self, module: str, arguments: list[str]) -> None:
         name, _, value = self._mark(module).partition("=")
-        with self._log(module).open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                cwd=_CLONE,
-                env=os.environ | {name: value},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        # It is to outlive this process, which therefore neither waits for it nor answers for it.
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", module, *arguments],
+            os.environ | {name: value},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self._log(module)), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
 
     def _wait(self, module: str, port: int) -> None:
         deadline = time.monotonic() + _START_SECONDS

@@ -46,7 +46,7 @@ def test_what_carries_the_mark_is_ended_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_a_process_that_does_not_listen_is_told_with_its_log(tmp_path: Path) -> None:
-    market = Market(tmp_path, "203.0.113.1")  # no address of this machine
+    market = Market(tmp_path, "127.12.34.56")
     try:
         with pytest.raises(MarketError, match=r"lab.validator does not listen .*validator.log"):
             market.start(tmp_path / "no-image.tar")
