@@ -24,8 +24,8 @@ from policies.pack.readers import Unknown, known
 from policies.pack.rulebook import policies
 from policies.rules.catalogue import RULES
 from tests.support.program import Recorded, plain
+from tests.support.program_run import run_program
 from tests.support.settings import fleet, gpu_node
-from tests.unit.infra.test_program import run
 
 Entry = dict[str, Any]
 NODE = "headframe:infra:GpuNode"
@@ -39,7 +39,9 @@ GOOD_FACTS = {"osId": "ubuntu", "osVersion": "22.04", "kernel": "5.15.0", "cgrou
 def entries(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
     """The program's resources as the engine hands them to a pack: secrets in plain, to stack policies outputs only."""
     folder: Path = tmp_path_factory.mktemp("pack")
-    recorded = run(fleet(gpu_nodes=[gpu_node("gpu-0", "9.0.0.11"), gpu_node("gpu-1", "9.0.0.12")]), folder).resources
+    recorded = run_program(
+        fleet(gpu_nodes=[gpu_node("gpu-0", "9.0.0.11"), gpu_node("gpu-1", "9.0.0.12")]), folder
+    ).resources
     return [entry_of(item) for item in recorded if item.type != "pulumi:pulumi:Stack"]
 
 
