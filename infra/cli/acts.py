@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
+from infra.cli.placement import Locked, Placement, PlacementError
 from infra.provider.children import Children
-from infra.spec import ErrorEvent, Event, HostSpec, LogEvent, OperationEvent, OperationState, ResultEvent, Verb
+from infra.spec import (
+    ErrorEvent,
+    Event,
+    HostRole,
+    HostSpec,
+    LogEvent,
+    OperationEvent,
+    OperationState,
+    ResultEvent,
+    Verb,
+)
 
-_ACT_SECONDS = 7200.0
+_ACT_SECONDS: Final = 7200.0
+#: Before these nothing more is placed on the node; after those it is placed again, unless somebody else had stopped it.
+_STOPS: Final = frozenset({Verb.DRAIN, Verb.RESTART, Verb.REBOOT, Verb.WIPE})
+_RESUMES: Final = frozenset({Verb.OPEN, Verb.RESTART, Verb.REBOOT})
 Say = Callable[[str], None]
 
 
@@ -31,12 +48,14 @@ async def in_turn(
     machines: Sequence[HostSpec],
     say: Say,
     *,
+    placement: Placement,
     budget_seconds: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
     """Do the act on each machine, one after the other.
 
     Args:
+        placement: stops placing on a GPU node before it is disrupted, and resumes it after.
         budget_seconds: no further machine is begun after this time; one that was begun is finished.
     """
     children = Children(at_once=1)
@@ -46,10 +65,31 @@ async def in_turn(
         if budget_seconds is not None and number and clock() - began >= budget_seconds:
             return Report(tuple(names[:number]), tuple(names[number:]), "the time budget is spent")
         say(f"{machine.name}: {verb} ({number + 1} of {len(machines)})")
-        failure = await _one(children, verb, machine, say)
+        act = partial(_one, children, verb, machine, say)
+        failure = await _unplaced(placement, verb, machine, say, act)
         if failure is not None:
             return Report(tuple(names[:number]), tuple(names[number:]), f"{machine.name}: {failure}")
     return Report(tuple(names), ())
+
+
+async def _unplaced(
+    placement: Placement, verb: Verb, machine: HostSpec, say: Say, act: Callable[[], Awaitable[str | None]]
+) -> str | None:
+    """Do the act with placing on the node stopped; what went wrong, or None. A failed act leaves it stopped."""
+    if machine.role is HostRole.CONTROL or verb not in _STOPS | _RESUMES:
+        return await act()
+    try:
+        stopped = await asyncio.to_thread(placement.stop, machine.name) if verb in _STOPS else Locked.NOW
+        if stopped is Locked.UNKNOWN_SERVER:
+            say("  the miner API does not know it: nothing is placed there")
+        failure = await act()
+        if failure is None and verb in _RESUMES and stopped is Locked.NOW:
+            await asyncio.to_thread(placement.resume, machine.name)
+        elif failure is None and verb in _RESUMES and stopped is Locked.BEFORE:
+            say(f"  stays locked in the miner API, as it was before: headframe open {machine.name}")
+    except PlacementError as error:
+        return str(error)
+    return failure
 
 
 async def _one(children: Children, verb: Verb, machine: HostSpec, say: Say) -> str | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from app.cli.access import CommandError
+from app.cli.main import INTERRUPTED_EXIT, USAGE_EXIT
+from app.cli.main import app as miner
 from infra.cli.backup.command import backup
 from infra.cli.engine import Engine, EngineError
 from infra.cli.init.command import init
@@ -39,8 +42,23 @@ app.command(init)
 app.command(backup)
 register(app)
 register_stack_commands(app)
+app.command(miner, name="*")  # what concerns running chutes goes through the miner API
+
+
+def run(tokens: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    try:
+        status = app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return USAGE_EXIT
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    return status if isinstance(status, int) else 0
 
 
 def main() -> None:
     """Entry point."""
-    sys.exit(app())
+    sys.exit(run())
