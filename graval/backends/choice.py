@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from graval.backends.base import Backend, BackendUnavailableError
+from graval.backends.official import OfficialBackend
 from graval.backends.simulated import SimulatedBackend, SimulatedModel, simulated_devices
+from graval.official.miner import OfficialMiner
 
 
 class BackendName(StrEnum):
@@ -12,18 +14,25 @@ class BackendName(StrEnum):
 
     AUTO = "auto"
     CUDA = "cuda"
+    GRAVAL = "graval"
     SIMULATED = "simulated"
 
 
 def open_backend(
-    name: BackendName, model: SimulatedModel | None, device_ids: Sequence[str], open_cuda: Callable[[], Backend]
+    name: BackendName,
+    model: SimulatedModel | None,
+    device_ids: Sequence[str],
+    open_cuda: Callable[[], Backend],
+    official: OfficialMiner | None = None,
 ) -> Backend:
-    """The back end to serve with. Raises BackendUnavailableError, as `open_cuda` does where no GPU can work."""
+    """The back end of `ogv1` to serve with. Raises BackendUnavailableError, as `open_cuda` does where no GPU works."""
     if name is not BackendName.SIMULATED:
         if model is not None:
             raise BackendUnavailableError(
                 f"GRAVAL_SIMULATED_MODEL is set and GRAVAL_BACKEND is {name.value}: make that simulated, or unset it"
             )
+        if name is BackendName.GRAVAL and official is not None:
+            return OfficialBackend(official)
         return open_cuda()
     if model is None or not device_ids:
         raise BackendUnavailableError(

@@ -11,12 +11,13 @@ import uvicorn
 from pydantic import ValidationError
 
 from graval.backends.base import Backend, BackendUnavailableError
-from graval.backends.choice import open_backend
+from graval.backends.choice import BackendName, open_backend
 from graval.backends.cuda import CudaBackend
 from graval.backends.simulated import is_simulated
+from graval.official.miner import KNOWN_LIBRARIES, OfficialMiner, locate
 from graval.service.application import ServiceSettings, create_application
 from graval.service.settings import BootstrapSettings
-from graval.session import WorkLimits
+from graval.session import DeviceDescription, WorkLimits
 
 CONFIGURATION_ERROR: Final = 78
 UNAVAILABLE: Final = 69
@@ -40,23 +41,42 @@ def serve(
         _say("settings are malformed; see --help for their names", problems=places)
         return CONFIGURATION_ERROR
     try:
+        official = _official(settings)
         backend = open_backend(
-            settings.backend, settings.simulated_model, settings.device_ids, lambda: CudaBackend(settings.library)
+            settings.backend,
+            settings.simulated_model,
+            settings.device_ids,
+            lambda: CudaBackend(settings.library),
+            official,
         )
+        devices = backend.devices()
     except BackendUnavailableError as error:
         _say(str(error))
         return UNAVAILABLE
-    _run(settings, backend)
+    _run(settings, backend, devices, official)
     return 0
 
 
-def _run(settings: BootstrapSettings, backend: Backend) -> None:
-    devices = backend.devices()
+def _official(settings: BootstrapSettings) -> OfficialMiner | None:
+    """The official library where the user configured it, or chose it as the back end."""
+    if settings.official_library is None and settings.backend is not BackendName.GRAVAL:
+        return None
+    trusted = KNOWN_LIBRARIES | ({settings.official_sha256} if settings.official_sha256 else set())
+    return OfficialMiner(locate(settings.official_library, sys.path), trusted)
+
+
+def _run(
+    settings: BootstrapSettings,
+    backend: Backend,
+    devices: tuple[DeviceDescription, ...],
+    official: OfficialMiner | None,
+) -> None:
     simulated = all(map(is_simulated, devices))
     limits = WorkLimits(fill_bytes=settings.simulated_fill_bytes) if simulated else WorkLimits()
     _say(
         "SIMULATED devices: their work runs on the CPU and proves no GPU" if simulated else "serving",
         backend=backend.name,
+        official_library=official is not None,
         devices=[device.name for device in devices],
         validators=len(settings.whitelist),
         port=settings.port,
@@ -70,6 +90,7 @@ def _run(settings: BootstrapSettings, backend: Backend) -> None:
             now=time.time,
             fresh_id=lambda: secrets.token_hex(16),
             limits=limits,
+            official=official,
         )
     )
     uvicorn.run(

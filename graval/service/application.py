@@ -6,8 +6,8 @@ within a two-sided window. No route fetches an address that the caller names: `/
 
 import asyncio
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,10 +23,13 @@ from app.protocol.signing import Purpose, body_digest
 from app.protocol.signing import Request as SignedRequest
 from app.protocol.verification import REFUSAL_DETAIL, LocalReplayMemory, ManagementVerifier, Refusal
 from graval.backends.base import Backend, BackendUnavailableError, ProtocolOrderError
+from graval.backends.official import OfficialBackend
 from graval.containers import ContainerRefusedError
 from graval.lock import LockRefusedError
 from graval.messages import Message
-from graval.service.phases import PHASE, DevicesAnswer, Phase
+from graval.official.miner import OfficialMiner, OfficialRefusedError
+from graval.service.legacy import LegacyAnswer, LegacyMalformedError, challenged, is_legacy, proved_legacy
+from graval.service.phases import PHASE, PROTOCOL, PUBLIC_PROTOCOL, DevicesAnswer, Phase
 from graval.service.proving import ProvingSessions
 from graval.session import ParameterRefusedError, WorkLimits
 
@@ -69,6 +72,8 @@ class ServiceSettings:
     now: Callable[[], float]
     fresh_id: Callable[[], str]
     limits: WorkLimits = field(default_factory=WorkLimits)
+    #: Answers bodies of the public protocol; without it they get 501.
+    official: OfficialMiner | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError without a miner or a whitelist: an empty one would let nobody in, or everybody."""
@@ -104,12 +109,21 @@ class BootstrapRoutes:
     async def devices(self, request: Request) -> Response:
         """Descriptions of the devices, for the miner's own programs."""
         self._admit(self._miner, request, Purpose.GRAVAL.value, "")
-        return _json(DevicesAnswer(devices=tuple(self._sessions.devices.values())))
+        settings = self._settings
+        open_protocol = () if isinstance(settings.backend, OfficialBackend) else (PROTOCOL,)
+        public_protocol = (PUBLIC_PROTOCOL,) if settings.official is not None else ()
+        devices = tuple(self._sessions.devices.values())
+        return _json(DevicesAnswer(devices=devices, protocols=(*open_protocol, *public_protocol)))
 
     async def info(self, request: Request) -> Response:
-        """The closed device challenge: refused in plain words."""
+        """The closed device challenge, where the official library is; refused in plain words elsewhere."""
         self._admit(self._validators, request, Purpose.GRAVAL.value, "")
-        raise HTTPException(501, f"the device challenge {_OFFICIAL}")
+        official = self._settings.official
+        if official is None:
+            raise HTTPException(501, f"the device challenge {_OFFICIAL}")
+        challenge = request.query_params.get("challenge", "")
+        async with self._official_turn():
+            return PlainTextResponse(await asyncio.to_thread(challenged, official, challenge))
 
     async def filesystem(self, request: Request) -> Response:
         """Digest of a range of a file."""
@@ -124,6 +138,9 @@ class BootstrapRoutes:
     async def prove(self, request: Request) -> Response:
         """One phase of the open protocol. Each device works on one at a time; all devices may start together."""
         signer, body = await self._receive(request)
+        official = self._settings.official
+        if official is not None and is_legacy(body):
+            return _json(await asyncio.shield(asyncio.create_task(self._answer_legacy(official, body))))
         phase = _parse_phase(body)
         lock = self._work.get(phase.device_uuid)
         if lock is None:
@@ -131,6 +148,29 @@ class BootstrapRoutes:
         if lock.locked():
             raise HTTPException(429, "the device is working on a proof; try again when it is done")
         return _json(await asyncio.shield(asyncio.create_task(self._answer(signer, phase, lock))))
+
+    async def _answer_legacy(self, official: OfficialMiner, body: bytes) -> LegacyAnswer:
+        """Holds all devices until the work has ended, even when the caller has gone."""
+        async with self._official_turn():
+            return await asyncio.to_thread(proved_legacy, official, body)
+
+    @asynccontextmanager
+    async def _official_turn(self) -> AsyncIterator[None]:
+        """The official library works on all devices at once: nobody else may. Its refusals become statuses."""
+        locks = list(self._work.values())
+        if any(lock.locked() for lock in locks):
+            raise HTTPException(429, "a device is working on a proof; try again when it is done")
+        async with AsyncExitStack() as stack:
+            for lock in locks:
+                await stack.enter_async_context(lock)
+            try:
+                yield
+            except LegacyMalformedError as error:
+                raise HTTPException(422, str(error)) from None
+            except OfficialRefusedError as error:
+                raise HTTPException(500, str(error)) from None
+            except BackendUnavailableError as error:
+                raise HTTPException(503, str(error)) from None
 
     async def _answer(self, signer: str, phase: Phase, lock: asyncio.Lock) -> Message:
         """Holds the lock until the work has ended, even when the caller has gone."""
@@ -166,10 +206,9 @@ class BootstrapRoutes:
 
 
 def _parse_phase(body: bytes) -> Phase:
+    if is_legacy(body):
+        raise HTTPException(501, f"a body without `protocol` {_OFFICIAL}")
     try:
-        content = json.loads(body)
-        if isinstance(content, dict) and "protocol" not in content:
-            raise HTTPException(501, f"a body without `protocol` {_OFFICIAL}")
         return PHASE.validate_json(body)
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
@@ -182,5 +221,5 @@ def create_application(settings: ServiceSettings) -> FastAPI:
     return application
 
 
-def _json(answer: Message) -> Response:
+def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")

@@ -176,8 +176,15 @@ class ProofClient:
 
     def headers(self, content: bytes) -> dict[str, str]:
         """Signature of a validator to a miner over a body (spec graval 2.1)."""
+        return self._headers(body_digest(content))
+
+    def purpose_headers(self) -> dict[str, str]:
+        """The same for a request without a body."""
+        return self._headers(Purpose.GRAVAL.value)
+
+    def _headers(self, payload: str) -> dict[str, str]:
         nonce = nonce_v1(self.now())
-        message = message_v1((self.miner, self.signer.ss58), nonce, body_digest(content))
+        message = message_v1((self.miner, self.signer.ss58), nonce, payload)
         return {
             Header.MINER.value: self.miner,
             Header.VALIDATOR.value: self.signer.ss58,

@@ -19,6 +19,8 @@ from graval.messages import (
 from graval.session import DeviceDescription, WorkParameters
 
 PROTOCOL: Final = "ogv1"
+#: What the official library speaks.
+PUBLIC_PROTOCOL: Final = "graval"
 
 
 class _Phase(Message):

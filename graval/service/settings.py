@@ -22,6 +22,10 @@ class BootstrapSettings(BaseSettings):
     backend: BackendName = Field(BackendName.AUTO, alias="GRAVAL_BACKEND")
     #: Our CUDA library, as `python -m graval.cuda.build` makes it.
     library: Path = Field(Path("/opt/headframe/libogv.so"), alias="GRAVAL_LIBRARY")
+    #: The official miner library that the user installed, for bodies of the public protocol; unset, they get 501.
+    official_library: Path | None = Field(None, alias="GRAVAL_OFFICIAL_LIBRARY")
+    #: SHA-256 of a release that the user trusts beside the known one.
+    official_sha256: str | None = Field(None, alias="GRAVAL_OFFICIAL_SHA256", pattern="^[0-9a-f]{64}$")
     #: JSON of what each simulated device says of itself; only with the back end `simulated`.
     simulated_model: SimulatedModel | None = Field(None, alias="GRAVAL_SIMULATED_MODEL")
     #: The most bytes that a simulated device's matrix may take.

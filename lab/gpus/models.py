@@ -59,18 +59,3 @@ def models_json() -> str:
         for model in GPU_MODELS.values()
     }
     return json.dumps(models, indent=2, sort_keys=True) + "\n"
-
-
-def proof_model(short_ref: str) -> str:
-    """GRAVAL_SIMULATED_MODEL of the GPU proof's bootstrap service: JSON of what a simulated GPU says of itself."""
-    model = GPU_MODELS[short_ref]
-    return json.dumps(
-        {
-            "name": f"{MARK} {DEVICE_NAMES[short_ref]}",
-            "memory": model.memory_gb * 10**9,
-            "processors": model.multiprocessors,
-            "clock_rate": model.clock_boost_mhz * 1000,
-            "max_threads_per_processor": model.max_threads_per_processor,
-        },
-        sort_keys=True,
-    )

@@ -12,6 +12,7 @@ import httpx
 from app.protocol.signing import Signer
 from graval.backends.base import Backend
 from graval.backends.simulated import SimulatedBackend
+from graval.official.miner import OfficialMiner
 from graval.service.application import ServiceSettings, create_application
 from graval.service.client import ProofClient
 from tests.support.graval_sessions import made_up_device
@@ -35,7 +36,10 @@ def client_of(http: httpx.AsyncClient, signer: Signer = VALIDATOR, late_seconds:
 
 @asynccontextmanager
 async def bootstrap_service(
-    challenge_folder: Path, backend: Backend | None = None, now: Callable[[], float] = time.time
+    challenge_folder: Path,
+    backend: Backend | None = None,
+    now: Callable[[], float] = time.time,
+    official: OfficialMiner | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     random = Random(2)
     settings = ServiceSettings(
@@ -45,6 +49,7 @@ async def bootstrap_service(
         challenge_folder=challenge_folder,
         now=now,
         fresh_id=lambda: random.randbytes(16).hex(),
+        official=official,
     )
     async with serving(create_application(settings)) as url, httpx.AsyncClient(base_url=url) as client:
         yield client
