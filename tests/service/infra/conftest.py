@@ -11,6 +11,7 @@ from lab.engine.toolchain import Toolchain, prepare
 from tests.support import thing_provider
 from tests.support.engine import Project
 from tests.support.preview_stack import Stack, local_fleet
+from tests.support.settings import HOTKEY_SEED
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +44,5 @@ def stack(new_stack: Stack) -> Stack:
     """The same with settings of a small fleet whose machines do not answer."""
     new_stack.write(local_fleet())
     new_stack.engine.quietly("config", "set", "--secret", "ssh_private_key", stdin="marker-no-key")
+    new_stack.engine.quietly("config", "set", "--secret", "hotkey_seed", stdin=HOTKEY_SEED)
     return new_stack
