@@ -38,7 +38,8 @@ MINER_API: Final = _program(
     "The miner API and the migrations of its database",
     "app.api",
     packages=("app.api", "app.storage"),
-    extras=(_SERVICE, _API),
+    # The API proves the GPUs of bare nodes itself.
+    extras=(_SERVICE, _API, "graval"),
 )
 
 GEPETTO: Final = _program(
