@@ -261,6 +261,14 @@ async def test_every_route_works_with_version_2(app: FastAPI) -> None:
         assert (await client.send("PUT", f"/servers/{NODE}/registry-token", body)).status_code == 200
 
 
+async def test_what_a_server_costs_can_be_set(client: ApiClient) -> None:
+    assert (await client.send("PUT", f"/servers/{NODE}/hourly-cost", {"hourly_cost": 3.25})).status_code == 200
+    costs = {server["name"]: server["hourly_cost"] for server in (await client.send("GET", "/servers/")).json()}
+    assert costs[NODE] == 3.25
+    assert (await client.send("PUT", f"/servers/{NODE}/hourly-cost", {"hourly_cost": -1})).status_code == 422
+    assert (await client.send("PUT", "/servers/nobody/hourly-cost", {"hourly_cost": 1})).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("subject", "codes"),
     [
