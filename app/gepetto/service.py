@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
-from app.gepetto.decision.intents import DrainServer, Intent, NoOp, RecordInstance, WarmUp
+from app.gepetto.decision.intents import DrainServer, Intent, NoOp, WarmUp
 from app.gepetto.decision.memory import Memory
 from app.gepetto.execution.executor import Executor
+from app.gepetto.execution.records import Decision, DecisionJournal, record_instance, remove_server
 from app.gepetto.ingest.clusters import ClusterFeed
 from app.gepetto.ingest.events import EventIntake
 from app.gepetto.ingest.feeds import FeedReader
@@ -27,10 +28,8 @@ from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
 from app.gepetto.world.snapshot import Snapshot, SourceName
 from app.gepetto.world.views import Source
-from app.storage import deployments, servers
 from app.storage import intents as requests
 from app.storage.engine import OUTAGES
-from app.storage.journal import DecisionRecord
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +104,16 @@ class Gepetto:
     last_intents: tuple[Intent, ...] = ()
     last_refused: tuple[Refusal, ...] = ()
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
+    journal: DecisionJournal = field(init=False)
 
     def __post_init__(self) -> None:
         self.executor.report = self._ended
-        self.executor.handlers = {"RecordInstance": self._record, "DrainServer": self._forget, "WarmUp": self._warm_up}
+        self.executor.handlers = {
+            "RecordInstance": partial(record_instance, self.engine),
+            "DrainServer": self._forget,
+            "WarmUp": self._warm_up,
+        }
+        self.journal = DecisionJournal(self.engine)
 
     async def run(self) -> None:
         """Recover what was left open, then act."""
@@ -199,7 +204,7 @@ class Gepetto:
         for refusal in refused:
             if refusal.alert:
                 log.error("held back by the safety gate", intent=refusal.intent.key, reason=refusal.reason)
-        await self._journal(snapshot, allowed, refused, seconds)
+        await self.journal.keep(Decision(snapshot, self.decider.name, allowed, refused, seconds))
         return allowed
 
     async def read_rows(self) -> None:
@@ -242,21 +247,6 @@ class Gepetto:
             log.info("intent", key=intent.key, result=result)
         self.dirty.set()
 
-    async def _record(self, intent: Intent, snapshot: Snapshot) -> str:
-        if not isinstance(intent, RecordInstance):
-            return "ignored"
-        row = next((row for row in snapshot.deployments if row.id == intent.deployment_id), None)
-        if row is None or row.config_id is None:
-            return "ignored"
-        at = datetime.fromtimestamp(snapshot.now, UTC)
-        async with AsyncSession(self.engine) as session, session.begin():
-            await deployments.set_instance(session, row.config_id, intent.instance_id)
-            if intent.verified:
-                await deployments.set_verified(session, intent.instance_id, at)
-            if intent.active and row.activated_at is None:
-                await deployments.set_activated(session, row.config_id, at)
-        return "recorded"
-
     async def _warm_up(self, intent: Intent, snapshot: Snapshot) -> str:  # noqa: ARG002 - a handler's signature
         if not isinstance(intent, WarmUp) or not await self.executor.launcher.warm_up(intent):
             return "not_pulled"
@@ -268,37 +258,6 @@ class Gepetto:
             return "ignored"
         if self.forget_server is not None:
             await self.forget_server(intent.server_id)
-        async with AsyncSession(self.engine) as session, session.begin():
-            await servers.remove(session, intent.server_id)
-            for order in snapshot.orders:
-                if order.subject_id == intent.server_id and order.source.startswith("request "):
-                    await requests.finish(session, int(order.source.split(" ", 1)[1]))
+        await remove_server(self.engine, intent.server_id, snapshot)
         self.world.orders.pop(f"server_deleted:{intent.server_id}", None)
         return "forgotten"
-
-    async def _journal(
-        self, snapshot: Snapshot, allowed: tuple[Intent, ...], refused: tuple[Refusal, ...], seconds: float
-    ) -> None:
-        """Keep a decision that wanted something; with the snapshot's digest it can be compared with a replay."""
-        acted = [intent for intent in allowed if not isinstance(intent, NoOp | RecordInstance)]
-        if not acted and not refused:
-            return
-        body: dict[str, object] = {
-            "intents": [_plain(intent) for intent in acted],
-            "refused": [{"key": item.intent.key, "reason": item.reason, "alert": item.alert} for item in refused],
-        }
-        record = DecisionRecord(
-            made_at=datetime.fromtimestamp(snapshot.now, UTC),
-            digest=snapshot.digest(),
-            strategy=self.decider.name,
-            seconds=seconds,
-            body=body,
-        )
-        async with asyncio.timeout(30), AsyncSession(self.engine) as session, session.begin():
-            session.add(record)
-
-
-def _plain(intent: Intent) -> dict[str, object]:
-    if not is_dataclass(intent):
-        raise TypeError(f"intents are dataclasses, got {type(intent).__name__}")
-    return {"kind": type(intent).__name__, **asdict(intent)}
