@@ -5,8 +5,6 @@ A file derives from `DefaultStrategy`, or from `Gepetto` to keep the public prog
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.intents import Evidence, Intent, Launch, NoOp, Swap, Terminate
@@ -84,66 +82,33 @@ class Gepetto:
         """Whether to start a chute of which no copy of ours runs."""
         return chute.has_cords
 
+    def run_job(self, chute: ChuteView, job: JobView, server: ServerView) -> bool:  # noqa: ARG002
+        """Whether to run a job on the server that was chosen for it."""
+        return True
+
+    def _autoscale(self) -> list[Launch] | None:
+        """The launches of this decision, planned with `self.ctx.fleet.launch`; None: as the default plans them."""
+        return None
+
+    def reconcile(self) -> list[Terminate]:
+        """More copies to end; the safety gate looks at each. The default wants none."""
+        return []
+
+    # News, each told once. What they return is not looked at; what they print goes to Gepetto's log.
+    def chute_updated(self, chute: ChuteView) -> object:
+        """A chute has another version than at the last decision."""
+
+    def rolling_update(self, deployment: DeploymentView) -> object:
+        """The validator moves one of our copies to a new version; its end is paid and happens anyway."""
+
+    def server_deleted(self, server: ServerView) -> object:
+        """The operator takes a server out; its copies end anyway."""
+
+    def gpu_deleted(self, gpu_id: str) -> object:
+        """A GPU of a server that stays is no longer there."""
+
     def as_strategy(self) -> Strategy:
         """This object as a strategy."""
-        return _Subclassed(self)
+        from app.compat.subclass import Subclassed  # noqa: PLC0415 - it needs this class
 
-
-class _Subclassed(ShadowPrice):
-    """Calls the public names of a `Gepetto` where the strategy's own hooks are asked."""
-
-    name = "subclass"
-
-    def __init__(self, gepetto: Gepetto) -> None:
-        self._gepetto = gepetto
-        self._own = {name for name in dir(Gepetto) if getattr(type(gepetto), name, None) is not getattr(Gepetto, name)}
-
-    def plan(self, ctx: Context) -> list[Intent]:
-        self._gepetto.ctx = ctx
-        intents = super().plan(ctx)
-        if "optimal_scale_down_deployment" in self._own:
-            found = (_result(self._gepetto.optimal_scale_down_deployment(chute)) for chute in ctx.snapshot.chutes)
-            intents += [
-                Terminate(item.id, Evidence.STRATEGY, "the operator's file")
-                for item in found
-                if isinstance(item, DeploymentView)
-            ]
-        return intents
-
-    def _overrides(self, *names: str) -> bool:
-        hooks = {
-            "rank_servers": {"optimal_scale_up_server"},
-            "on_bounty": {"bounty_changed", "scale_chute"},
-            "on_new_chute": {"chute_created"},
-        }
-        return any(hooks.get(name, set()) & self._own for name in names)
-
-    def rank_servers(self, ctx: Context, chute: ChuteView) -> Iterable[str]:  # noqa: ARG002 - a hook's signature
-        server = _result(self._gepetto.optimal_scale_up_server(chute))
-        return () if not isinstance(server, ServerView) else (server.id,)
-
-    def choose_victims(self, ctx: Context, chute: ChuteView) -> Swap | None:  # noqa: ARG002 - a hook's signature
-        found = _result(self._gepetto.preempting_deploy(chute))
-        return found if isinstance(found, Swap) else None
-
-    def on_bounty(self, ctx: Context, chute: ChuteView) -> bool:  # noqa: ARG002 - a hook's signature
-        if not _result(self._gepetto.bounty_changed(chute)):
-            return False
-        return bool(_result(self._gepetto.scale_chute(chute, 1, preempt=True)))
-
-    def on_job(self, ctx: Context, job: JobView) -> bool:  # noqa: ARG002 - a hook's signature
-        return bool(_result(self._gepetto.job_created(job)))
-
-    def on_new_chute(self, ctx: Context, chute: ChuteView) -> bool:  # noqa: ARG002 - a hook's signature
-        return bool(_result(self._gepetto.chute_created(chute)))
-
-
-def _result(found: object) -> object:
-    """The value of a plain call, or of an async one that never really waits."""
-    if not hasattr(found, "send"):
-        return found
-    try:
-        found.send(None)
-    except StopIteration as stop:
-        return stop.value
-    raise TypeError("an async hook of a strategy file must not wait for anything: all it may read is in self.ctx")
+        return Subclassed(self)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
+import httpx
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -16,10 +19,13 @@ from rich.table import Table
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.files import inspect
 from app.gepetto.files.runner import FileFaultError
+from app.gepetto.files.shadow import Look
+from app.gepetto.files.shadow import shadow as run_shadow
 from app.gepetto.files.wire import load_snapshot
 from app.gepetto.simulator.baselines import NAMES
 from app.gepetto.simulator.compare import Comparison, Interval, Matrix, compare
 from app.gepetto.simulator.scenario import Preset
+from app.gepetto.world.snapshot import Snapshot
 
 app = cyclopts.App(name="gepetto", help="Look into Gepetto's decisions, try strategies, check strategy files.")
 
@@ -131,6 +137,54 @@ def diff(new: Path, *, old: Path | None = None, snapshot: Path | None = None) ->
         print(f"+ {key}")
     print(f"{found.common} in common, {len(found.only_first)} dropped, {len(found.only_second)} new")
     return 0
+
+
+@app.command
+def shadow(file: Path, *, url: str = "http://127.0.0.1:8000", looks: int = 0, pause_seconds: float = 5.0) -> int:
+    """Let a file decide beside the running Gepetto, and print what it would do otherwise. It acts on nothing.
+
+    Args:
+        file: the file to try.
+        url: address of Gepetto; `kubectl -n chutes port-forward deployment/gepetto 8000` brings it here.
+        looks: end after so many decisions; 0: go on until interrupted.
+        pause_seconds: seconds between two looks.
+    """
+    try:
+        return asyncio.run(_shadow(file, url, looks, pause_seconds))
+    except FileFaultError as error:
+        print(f"the file failed ({error.kind}): {error}", file=sys.stderr)
+    except (httpx.HTTPError, OSError) as error:
+        print(f"Gepetto at {url} gives no snapshot ({error}): is it the leader, is --url right?", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
+    return 1
+
+
+async def _shadow(file: Path, url: str, looks: int, pause_seconds: float) -> int:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+
+        async def read() -> Snapshot:
+            answer = await http.get("/snapshot")
+            return load_snapshot(answer.raise_for_status().content)
+
+        seen = 0
+        async with aclosing(run_shadow(file, read, Configuration(), pause_seconds=pause_seconds)) as found:
+            async for look in found:
+                _print_look(look)
+                seen += 1
+                if seen == looks:
+                    break
+    return 0
+
+
+def _print_look(look: Look) -> None:
+    at = datetime.fromtimestamp(look.at, UTC).isoformat(timespec="seconds")
+    difference = look.difference
+    print(f"{at}: {difference.common} in common")
+    for key in difference.only_first:
+        print(f"- {key}")
+    for key in difference.only_second:
+        print(f"+ {key}")
 
 
 if __name__ == "__main__":

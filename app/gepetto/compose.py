@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.compat.runtime import Runtime
+from app.gepetto.deciders import BuiltIn, Decider, ShadowDecider
 from app.gepetto.execution.ending import Ender
 from app.gepetto.execution.executor import Executor
 from app.gepetto.execution.launch import Launcher
@@ -32,9 +33,10 @@ from app.gepetto.ingest.feeds import FeedReader
 from app.gepetto.ingest.validators import ValidatorAdapter
 from app.gepetto.ingest.world import World
 from app.gepetto.kubernetes.client import Clusters
+from app.gepetto.kubernetes.notices import Notices, own_cluster
 from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
-from app.gepetto.service import BuiltIn, Decider, Gepetto
+from app.gepetto.service import Gepetto
 from app.gepetto.settings import GepettoSettings, read_configuration
 from app.observe.view import RedisFleetView
 from app.protocol.model_cache import CacheLimits, limits_of
@@ -155,8 +157,9 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
     http = new_http_client()
     kubeconfigs = Kubeconfigs(engine, Vault.of_seed(settings.miner_seed.get_secret_value()))
     clusters = Clusters(kubeconfigs.of, settings.chutes_namespace, kubeconfigs.look_again)
+    notices = Notices(own_cluster(), settings.chutes_namespace)
     try:
-        gepetto = _gepetto(settings, engine, redis, http, clusters)
+        gepetto = _gepetto(settings, engine, redis, http, clusters, notices)
         facts = Runtime(
             engine=engine,
             executor=gepetto.executor,
@@ -169,6 +172,7 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
         )
         yield Process(gepetto, engine, redis, kubeconfigs, facts, full_file_of(settings.gepetto_file))
     finally:
+        await notices.close()
         await clusters.close()
         await http.aclose()
         await redis.aclose()
@@ -200,7 +204,12 @@ def full_file_of(path: Path) -> Path | None:
 
 
 def _gepetto(
-    settings: GepettoSettings, engine: AsyncEngine, redis: Redis, http: httpx.AsyncClient, clusters: Clusters
+    settings: GepettoSettings,
+    engine: AsyncEngine,
+    redis: Redis,
+    http: httpx.AsyncClient,
+    clusters: Clusters,
+    notices: Notices,
 ) -> Gepetto:
     signer = Signer.from_seed(settings.miner_seed.get_secret_value())
     entries = Validators.model_validate_json(settings.validators).supported
@@ -224,7 +233,7 @@ def _gepetto(
         intake=EventIntake(world, engine, time.time, lambda: None),
         executor=executor,
         configuration=configuration,
-        decider=_decider(settings, metrics),
+        decider=_decider(settings, metrics, notices),
         metrics=metrics,
     )
     gepetto.intake.wake = gepetto.dirty.set
@@ -240,8 +249,8 @@ def _gepetto(
     return gepetto
 
 
-def _decider(settings: GepettoSettings, metrics: Metrics) -> Decider:
-    """The operator's file where there is one, else the built-in strategies."""
+def _decider(settings: GepettoSettings, metrics: Metrics, notices: Notices) -> Decider:
+    """The operator's file where there is one, acting or as a shadow, else the built-in strategies."""
     if not settings.gepetto_file.exists():
         return BuiltIn()
 
@@ -249,5 +258,12 @@ def _decider(settings: GepettoSettings, metrics: Metrics) -> Decider:
         metrics.file_faults.labels(kind).inc()
         metrics.fallback.set(1)
         log.error("fallback to the default strategy", kind=kind, reason=message[-300:])
+        notices.warn("StrategyFallback", f"{settings.gepetto_file.name}: {kind}: {message[-300:]}")
 
-    return FileDecider(settings.gepetto_file, Limits(), fault, fail_stop=settings.gepetto_fail_stop)
+    def differs(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+        metrics.shadow_differences.inc(len(ours) + len(theirs))
+        log.info("the shadow decides otherwise", only_default=ours[:20], only_file=theirs[:20])
+
+    shadow = settings.gepetto_shadow
+    file = FileDecider(settings.gepetto_file, Limits(), fault, fail_stop=settings.gepetto_fail_stop and not shadow)
+    return ShadowDecider(file, differs) if shadow else file

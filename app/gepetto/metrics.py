@@ -67,6 +67,9 @@ class Metrics:
         self.leader = Gauge("gepetto_leader", "1 while this process acts", registry=one)
         self.file_faults = Counter("gepetto_file_faults", "Faults of the operator's file", ["kind"], registry=one)
         self.fallback = Gauge("gepetto_fallback", "1 while the default replaces the operator's file", registry=one)
+        self.shadow_differences = Counter(
+            "gepetto_shadow_differences", "Intents that only one of default and shadow wanted", registry=one
+        )
         self._seen_at: float | None = None
         self._activated: dict[str, float] = {}
         self._stages: dict[str, frozenset[str]] | None = None

@@ -7,16 +7,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.gepetto.deciders import Decider
 from app.gepetto.decision.configuration import Configuration
-from app.gepetto.decision.decide import decide
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
 from app.gepetto.decision.intents import DrainServer, Intent, NoOp, WarmUp
-from app.gepetto.decision.memory import Memory
 from app.gepetto.execution.executor import Executor
 from app.gepetto.execution.records import Decision, DecisionJournal, record_instance, remove_server
 from app.gepetto.ingest.clusters import ClusterFeed
@@ -32,37 +30,6 @@ from app.storage import intents as requests
 from app.storage.engine import OUTAGES
 
 log = structlog.get_logger(__name__)
-
-
-class Decider(Protocol):
-    """What turns a snapshot into intents: the built-in `decide`, or an operator's file in a process of its own."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]: ...
-
-    async def stop(self) -> None:
-        """End what it runs in."""
-        ...
-
-
-class BuiltIn:
-    """The built-in strategies, in this process: a decision takes milliseconds."""
-
-    def __init__(self) -> None:
-        self.memory = Memory()
-
-    @property
-    def name(self) -> str:
-        return "built-in"
-
-    async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]:
-        intents, self.memory = decide(snapshot, configuration, self.memory)
-        return intents
-
-    async def stop(self) -> None:
-        """Nothing runs beside this process."""
 
 
 @dataclass(frozen=True)

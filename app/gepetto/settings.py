@@ -40,6 +40,7 @@ class GepettoSettings(BaseSettings):
     gepetto_config: Path = Path("/app/config/gepetto.yaml")
     gepetto_port: int = int(ClusterPort.HTTP)
     gepetto_fail_stop: bool = False
+    gepetto_shadow: bool = False
     gepetto_live_clusters: bool = False
 
     def pods(self) -> PodSettings:

@@ -205,24 +205,3 @@ class FileDecider:
         if self._process is not None:
             await self._process.stop()
             self._process = None
-
-
-class ShadowDecider:
-    """The default acts; the file decides beside it, and what differs is told. For trying a file on the live fleet."""
-
-    def __init__(self, acting: Callable[[Snapshot, Configuration], tuple[Intent, ...]], shadow: FileDecider,
-                 on_difference: Callable[[tuple[str, ...], tuple[str, ...]], None]) -> None:  # fmt: skip
-        self._acting, self._shadow, self._on_difference = acting, shadow, on_difference
-        self.name = "built-in, with a shadow"
-
-    async def decide(self, snapshot: Snapshot, configuration: Configuration) -> tuple[Intent, ...]:
-        intents = self._acting(snapshot, configuration)
-        wanted = await self._shadow.decide(snapshot, configuration)
-        if not self._shadow.is_fallback:
-            ours, theirs = {intent.key for intent in intents}, {intent.key for intent in wanted}
-            if ours != theirs:
-                self._on_difference(tuple(sorted(ours - theirs)), tuple(sorted(theirs - ours)))
-        return intents
-
-    async def stop(self) -> None:
-        await self._shadow.stop()

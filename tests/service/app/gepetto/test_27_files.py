@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI, Response
 
 from app.gepetto import cli
 from app.gepetto.compose import full_file_of
+from app.gepetto.deciders import ShadowDecider
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.intents import Intent, Launch
 from app.gepetto.decision.memory import Memory
 from app.gepetto.files.inspect import bundled_snapshot, check, compare_intents, diff
 from app.gepetto.files.recognise import FileMode, UnrecognisedError, recognise
-from app.gepetto.files.runner import FileDecider, FileFaultError, Limits, ShadowDecider
+from app.gepetto.files.runner import FileDecider, FileFaultError, Limits
+from app.gepetto.files.shadow import shadow as run_shadow
 from app.gepetto.files.wire import dump_intents, dump_snapshot, load_intents, load_snapshot
 from app.gepetto.world.snapshot import Snapshot
 from tests.support.gepetto import make_chute, make_server, make_snapshot
+from tests.support.serving import serving
 
 pytestmark = pytest.mark.service
 EXAMPLES = Path("docs/strategies")
@@ -136,9 +141,41 @@ async def test_27_18_fail_stop_raises_instead(tmp_path: Path) -> None:
 async def test_a_shadow_is_heard_and_does_not_act(decider: Maker) -> None:
     heard: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     shadow = decider((EXAMPLES / "upstream_style.py").read_text())
-    both = ShadowDecider(lambda s, c: decide(s, c, Memory())[0], shadow, lambda a, b: heard.append((a, b)))
+    both = ShadowDecider(shadow, lambda a, b: heard.append((a, b)))
     assert await both.decide(WORLD, Configuration()) == default()
     assert len(heard) == 1
+
+
+async def test_the_shadow_command_shows_what_a_file_would_do_on_the_live_fleet(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = FastAPI()
+    seen = [0]
+
+    @app.get("/snapshot")
+    async def snapshot() -> Response:
+        seen[0] += 1
+        return Response(dump_snapshot(replace(WORLD, now=WORLD.now + seen[0] // 2)))  # the second is the first again
+
+    async with serving(app) as url:
+        code = await asyncio.to_thread(cli.shadow, EXAMPLES / "upstream_style.py", url=url, looks=2, pause_seconds=0.01)
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.count(" in common") == 2
+    assert "\n- launch:" in out
+    assert "\n+ launch:" in out
+    assert await asyncio.to_thread(cli.shadow, EXAMPLES / "weighted.py", url=url, looks=1) == 1
+    assert "is it the leader" in capsys.readouterr().err
+
+
+async def test_a_shadow_file_that_fails_is_told_and_ends(tmp_path: Path) -> None:
+    async def read() -> Snapshot:
+        return WORLD
+
+    broken = tmp_path / "gepetto.py"
+    broken.write_text("import nothing_of_this_name\nclass Strategy: ...")
+    with pytest.raises(FileFaultError):
+        await anext(run_shadow(broken, read, Configuration(), limits=LIMITS))
 
 
 async def test_check_and_diff_tell_what_a_file_would_do() -> None:

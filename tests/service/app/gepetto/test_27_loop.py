@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.gepetto.deciders import BuiltIn
 from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, WarmUpConfiguration
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.http import create_app
@@ -19,7 +20,7 @@ from app.gepetto.ingest.feeds import FeedReader
 from app.gepetto.ingest.world import World
 from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
-from app.gepetto.service import BuiltIn, Cadence, Gepetto
+from app.gepetto.service import Cadence, Gepetto
 from app.gepetto.settings import read_configuration
 from app.observe.readings import ObservationUnavailableError
 from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
