@@ -42,6 +42,9 @@ app.command(init)
 app.command(backup)
 register(app)
 register_stack_commands(app)
+# Named, not imported: the simulator's libraries take a second that no other command should wait for.
+app.command("app.gepetto.cli:app", name="gepetto", help="Look into Gepetto's decisions, try strategies and files.")
+app.command("app.gepetto.cli:simulate", name="simulate", help="Try strategies on simulated fleets.")
 app.command(miner, name="*")  # what concerns running chutes goes through the miner API
 
 

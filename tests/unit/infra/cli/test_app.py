@@ -36,3 +36,11 @@ def test_recovery_says_what_it_did_or_why_not(
     assert "Nothing to recover" in capsys.readouterr().out
     assert run(["recover"]) == 1
     assert "in use" in capsys.readouterr().err
+
+
+def test_gepettos_commands_are_there_and_loaded_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["gepetto", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("check", "diff", "shadow", "simulate"))
+    assert run(["simulate", "--strategy", "nothing"]) == 2
+    assert "no strategy is called 'nothing'" in capsys.readouterr().err
