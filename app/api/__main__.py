@@ -7,6 +7,7 @@ from typing import Annotated
 import cyclopts
 import uvicorn
 
+from app.api.corked import CorkedProtocol
 from app.protocol.ports import ClusterPort
 
 cli = cyclopts.App(name="python -m app.api", help="The miner API.")
@@ -23,6 +24,7 @@ def serve(
     uvicorn.run(
         "app.api.main:create",
         factory=True,
+        http=CorkedProtocol,
         host=host,
         port=port,
         workers=workers,

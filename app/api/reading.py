@@ -48,6 +48,10 @@ JOBS_SQL: Final = """SELECT coalesce(json_agg(d ORDER BY d.created_at), '[]'::js
     WHERE d.server_id = $1 AND d.job_id IS NOT NULL"""
 
 
+async def _keep(_: asyncpg.Connection) -> None:
+    """Connections are given back as they are: reading leaves nothing on them, and a reset is a round trip more."""
+
+
 class Reader:
     """Reads JSON from the database. Connects at the first call, and again after an outage."""
 
@@ -55,26 +59,33 @@ class Reader:
         self._dsn = url.replace("+asyncpg", "", 1)
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
-        self._next: asyncio.Future[bytes] | None = None
+        self._waiting: list[asyncio.Future[bytes]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def servers(self) -> bytes:
         """All servers as a JSON array; from a query that begins after this call."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-            if self._running is None or self._running.done():
-                self._running = asyncio.create_task(self._serve())
-        return await asyncio.shield(self._next)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._serve())
+        return await answer
 
     async def _serve(self) -> None:
-        while (waiting := self._next) is not None:
-            self._next = None
+        """One query after the other on one connection, while anybody waits; each answers all who waited for it."""
+        while self._waiting:
+            asked: list[asyncio.Future[bytes]] = []
             try:
-                found = await self.text(LIST_SQL)
-                waiting.set_result(found)
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    pool = await self._open()
+                async with pool.acquire(timeout=TIMEOUT_SECONDS) as connection:
+                    while self._waiting:
+                        asked, self._waiting = self._waiting, []
+                        found: str = await connection.fetchval(LIST_SQL)
+                        _tell(asked, found.encode())
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                waiting.set_exception(error)
-                waiting.exception()  # whoever still waits gets it; nobody may wait any more
+                if not asked:
+                    asked, self._waiting = self._waiting, []
+                _tell(asked, error)
 
     async def text(self, sql: str, *arguments: object) -> bytes:
         """One text value as bytes; `null` where there is no row."""
@@ -98,6 +109,22 @@ class Reader:
             async with self._opening:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
-                        self._dsn, min_size=0, max_size=CONNECTIONS, timeout=5, command_timeout=TIMEOUT_SECONDS
+                        self._dsn,
+                        min_size=0,
+                        max_size=CONNECTIONS,
+                        timeout=5,
+                        command_timeout=TIMEOUT_SECONDS,
+                        reset=_keep,
                     )
         return self._pool
+
+
+def _tell(asked: list[asyncio.Future[bytes]], outcome: bytes | Exception) -> None:
+    """Answer those who still wait; who was cancelled does not."""
+    for answer in asked:
+        if answer.done():
+            continue
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)

@@ -42,8 +42,8 @@ REGISTRY_PER_SECOND: Final = 200
 REGISTRY_SECONDS: Final = 10
 OURS: Final = [sys.executable, "-m", "app.api", "--workers", "1", "--host", "127.0.0.1", "--port"]
 PEER: Final = [
-    sys.executable, "-m", "uvicorn", "--factory", "tests.bench.api.peer:create", "--no-access-log", "--log-level",
-    "warning", "--host", "127.0.0.1", "--port",
+    sys.executable, "-m", "uvicorn", "--factory", "tests.bench.api.peer:create", "--http", "h11", "--loop", "asyncio",
+    "--host", "127.0.0.1", "--port",
 ]  # fmt: skip
 
 
@@ -102,7 +102,8 @@ async def clear(url: str) -> None:
 def serving(command: list[str], variables: dict[str, str]) -> Iterator[tuple[int, int]]:
     """A server process; gives its process id and port."""
     port = free_port()
-    process = subprocess.Popen([*command, str(port)], env=variables, cwd=Path.cwd())
+    quiet = subprocess.DEVNULL  # the peer writes a line for each request
+    process = subprocess.Popen([*command, str(port)], env=variables, cwd=Path.cwd(), stdout=quiet, stderr=quiet)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
