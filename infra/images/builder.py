@@ -20,6 +20,7 @@ from infra.images.recipe import USER_ID, BaseRecipe, ImageRecipe, PythonInputs, 
 from infra.images.sbom import DPKG_FORMAT, SBOM_PATH, bill, debian_packages, distributions_of
 from infra.images.store import Container, Store
 from infra.images.tools import locked, require_tools, say, sha256_of, write_whole
+from infra.spec.oci import INDEX_SUFFIX, read_image
 
 _LABEL: Final = "org.opencontainers.image"
 
@@ -53,7 +54,7 @@ class Builder:
             RuntimeError: a tool is missing, the base is not the pinned one, or a step failed.
         """
         archive = archive_path(self._folder.parent, reference)
-        record = archive.with_suffix(".json")
+        record = archive.with_suffix(".built")
         archive.parent.mkdir(parents=True, exist_ok=True)
         with locked(archive.with_suffix(".lock")):
             if (known := _recorded(record, archive)) is not None:
@@ -83,9 +84,9 @@ class Builder:
                 labels=_labels(recipe, found, named),
             )
             container.commit(reference)
-        digest = self._store.digest(reference)
-        self._store.export(reference, archive)
-        return BuiltImage(reference, digest, archive.stat().st_size, str(archive), sha256_of(archive), found.digest)
+        image = self._store.publish(reference, self._folder, archive)
+        digest = image.manifest.digest
+        return BuiltImage(reference, digest, image.size_bytes, str(archive), sha256_of(archive), found.digest)
 
     def _below(self, recipe: ImageRecipe, base: BaseRecipe, found: Base, inputs: PythonInputs) -> str:
         """The image under our own files: the base and every shared layer."""
@@ -137,9 +138,9 @@ def _labels(recipe: ImageRecipe, base: Base, inputs: str) -> dict[str, str]:
 
 
 def archive_path(cache: Path, reference: str) -> Path:
-    """Where the archive of an image lies; known before it is built."""
+    """Where the index of an image lies, its blobs beside that folder; known before it is built."""
     name, _, tag = reference.rsplit("/", 1)[-1].rpartition(":")
-    return cache / "images" / "archives" / f"{name}-{tag}.tar"
+    return cache / "images" / "archives" / f"{name}-{tag}{INDEX_SUFFIX}"
 
 
 def cache_identity(cache: Path) -> str:
@@ -154,5 +155,8 @@ def cache_identity(cache: Path) -> str:
 def _recorded(record: Path, archive: Path) -> BuiltImage | None:
     if not (record.exists() and archive.exists()):
         return None
-    built = BuiltImage(**json.loads(record.read_text()))
-    return built if archive.stat().st_size == built.size_bytes else None
+    try:
+        read_image(archive)
+    except (OSError, ValueError):
+        return None
+    return BuiltImage(**json.loads(record.read_text()))

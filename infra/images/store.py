@@ -1,18 +1,20 @@
 """The local store of images: a thin layer over buildah. All files get the time 0: the same files are the same bytes.
 
-Images of steps stay here, named by the hash of what they hold; finished images leave as archives.
+Images of steps stay here, named by the hash of what they hold; finished images leave as blobs.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.images.tools import run
+from infra.images.tools import run, write_whole
+from infra.spec.oci import LAYOUT, MANIFEST_TYPE, Blob, StoredImage, index_text, read_image
 
 #: One driver on every machine: another one writes other entries for folders, and with them other digests.
 _ENVIRONMENT: Final = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
@@ -46,17 +48,54 @@ class Store:
         finally:
             self.buildah("rm", name)
 
-    def digest(self, image: str) -> str:
-        """Digest of an image's manifest."""
-        return self.buildah("inspect", "--type", "image", "--format", "{{.FromImageDigest}}", image)
+    def publish(self, image: str, folder: Path, index: Path) -> StoredImage:
+        """Write the image's blobs and its index below `folder` and drop it from the store; its steps stay.
 
-    def export(self, image: str, archive: Path) -> None:
-        """Write the image as a docker archive and drop it from the store; layers of its steps stay."""
-        partial = archive.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        self.buildah("push", "--quiet", image, f"docker-archive:{partial}:{image}")
+        buildah compresses the layers, always alike: one of them is the same bytes in every image that shares it.
+        """
+        blobs = folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            layout = Path(name)
+            _link_all(blobs, layout / "blobs" / "sha256")
+            options = ["--quiet", "--format", "oci"]
+            self.buildah("push", *options, image, f"oci:{layout}:{image}")
+            (described,) = json.loads((layout / "index.json").read_text())["manifests"]
+            for blob in (layout / "blobs" / "sha256").iterdir():
+                if not (blobs / blob.name).exists():
+                    blob.replace(blobs / blob.name)
         self.buildah("rmi", image)
-        partial.replace(archive)
+        manifest = Blob(described["digest"], described["size"])
+        write_whole(index, index_text(image, described["mediaType"], manifest))
+        return read_image(index)
+
+    @contextmanager
+    def loaded(self, image: StoredImage) -> Iterator[str]:
+        """A published image, back in the store under the name that this answers, gone afterwards."""
+        with tempfile.TemporaryDirectory(dir=image.folder) as name:
+            layout = Path(name)
+            (layout / "blobs" / "sha256").mkdir(parents=True)
+            for blob in image.blobs:
+                (layout / blob.layout_path).hardlink_to(image.path(blob))
+            (layout / "oci-layout").write_text(LAYOUT)
+            (layout / "index.json").write_text(index_text(image.reference, MANIFEST_TYPE, image.manifest))
+            loaded = self.buildah("pull", "--quiet", f"oci:{layout}")
+        try:
+            yield loaded
+        finally:
+            self.buildah("rmi", loaded)
+
+    def push(self, image: StoredImage) -> None:
+        """Push a published image to the registry that its reference names, with this machine's own login."""
+        with self.loaded(image) as loaded:
+            self.buildah("push", "--quiet", loaded, f"docker://{image.reference}")
+
+
+def _link_all(source: Path, target: Path) -> None:
+    """Blobs that are there already, so that they are not written again."""
+    target.mkdir(parents=True)
+    for blob in source.iterdir():
+        (target / blob.name).hardlink_to(blob)
 
 
 @dataclass(frozen=True)

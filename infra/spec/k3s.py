@@ -48,7 +48,8 @@ class RegistryCredential(Model):
 class ImageArchive(Model):
     """An image archive on the machine that runs the program, imported into the host's containerd when it is missing.
 
-    The tag is the hash of the image's inputs (D9), so a reference that is present is the right image.
+    The tag is the hash of the image's inputs (D9), so a reference that is present is the right image. `path` is an OCI
+    index with its blobs beside (`infra.spec.oci`), of which a host receives what it lacks, or an archive in one file.
     """
 
     #: Full reference, `registry/name:tag`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,10 +13,12 @@ from pyinfra import host
 from pyinfra.api import FileUploadCommand, OperationError, StringCommand, operation
 
 from infra.hosts.facts.shell import Holds, Printed
+from infra.hosts.image_upload import write_upload
 from infra.hosts.operations.commands import Commands
 from infra.hosts.operations.files import stamp_path
 from infra.hosts.paths import K3S, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
 from infra.spec import BinarySource
+from infra.spec.oci import INDEX_SUFFIX, read_image
 
 KUBECTL: Final = f"{K3S} kubectl --kubeconfig {K3S_KUBECONFIG}"
 #: The namespace that the kubelet uses, which is also k3s's default.
@@ -99,7 +102,10 @@ def labelled(node: str, labels: Mapping[str, str]) -> Commands:
 
 @operation()
 def image(reference: str, archive: str, sha256: str | None) -> Commands:
-    """The image is in the node's containerd. A reference that is present is right: its tag names the inputs."""
+    """The image is in the node's containerd. A reference that is present is right: its tag names the inputs.
+
+    Of an index with its blobs the node receives what it lacks, of any other archive everything.
+    """
     if host.get_fact(Holds, f"{CTR} images ls -q 2>/dev/null | grep -qxF {shlex.quote(reference)}"):
         host.noop(f"{reference} is imported")
         return
@@ -107,12 +113,44 @@ def image(reference: str, archive: str, sha256: str | None) -> Commands:
         _check_archive(Path(archive), sha256)
     remote = f"{UPLOADS}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}.tar"
     yield StringCommand(f"mkdir -p {UPLOADS} && chmod 700 {UPLOADS}")
-    yield FileUploadCommand(archive, remote)
-    yield StringCommand(f"{CTR} images import {remote}; code=$?; rm -f {remote}; exit $code")
+    with tempfile.TemporaryDirectory() as folder:
+        upload, present = archive, frozenset[str]()
+        if archive.endswith(INDEX_SUFFIX) and host.state.is_executing:
+            held = host.get_fact(Printed, f"{CTR} content ls -q 2>/dev/null")
+            upload, present = _composed(Path(archive), frozenset(held), Path(folder, "image.tar"))
+        yield FileUploadCommand(upload, remote)
+    yield StringCommand(_import(remote, present))
     yield StringCommand(
         f"{CTR} images ls -q | grep -qxF {shlex.quote(reference)} || "
         f"{{ echo 'the archive {archive} holds no image {reference}' >&2; exit 1; }}"
     )
+
+
+def _composed(index: Path, held: frozenset[str], target: Path) -> tuple[str, frozenset[str]]:
+    """The archive of what the node lacks, and the digests that were left out of it."""
+    try:
+        stored = read_image(index)
+        write_upload(stored, held, target)
+    except (OSError, ValueError) as error:
+        raise OperationError(str(error)) from error
+    return str(target), frozenset(blob.digest for blob in stored.blobs) - {b.digest for b in stored.lacking(held)}
+
+
+def _import(remote: str, left_out: frozenset[str]) -> str:
+    """Import an archive; where containerd does not take one with blobs left out, put them back from its own content."""
+    plain = f"{CTR} images import {remote}"
+    if not left_out:
+        return f"{plain}; code=$?; rm -f {remote}; exit $code"
+    folder = f"{remote}.whole"
+    fetch = " && ".join(
+        f"{CTR} content get {digest} > {folder}/blobs/sha256/{digest.removeprefix('sha256:')}"
+        for digest in sorted(left_out)
+    )
+    whole = (
+        f"mkdir -p {folder}/blobs/sha256 && tar -xf {remote} -C {folder} && {fetch} && "
+        f"tar -cf {remote} -C {folder} . && {plain}"
+    )
+    return f"{plain} || {{ {whole}; }}; code=$?; rm -rf {remote} {folder}; exit $code"
 
 
 def _check_archive(archive: Path, sha256: str | None) -> None:

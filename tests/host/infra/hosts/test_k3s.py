@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import pytest
 import yaml
 
 from infra.spec import BinarySource, HostSpec, ImageArchive, K3sSpec, Registry, ResultEvent, Verb
+from infra.spec.oci import read_image
 from lab.kubernetes.artifacts import LAB_SOURCE, host_binds
 from lab.kubernetes.image_archive import Image, write_image
 from tests.support.lab_fleet import booted_fleet
 from tests.support.lab_machine import Machine
+from tests.support.oci import stored, tar_of
 
 pytestmark = pytest.mark.host
 VERSION = "v1.34.2+headframe-lab"
@@ -119,6 +122,19 @@ def test_an_image_is_imported_once(cluster: Machine, tmp_path: Path) -> None:
     wanted = spec(cluster, images=(ImageArchive(reference="localhost/headframe-test:1", path=str(archive)),))
     assert cluster.apply(wanted) == ("k3s | image localhost/headframe-test:1",)
     assert cluster.plan(wanted) == ()
+    assert cluster.ssh("ls /var/lib/headframe/uploads") == ""
+
+
+def test_a_machine_receives_of_an_image_what_it_lacks(cluster: Machine, tmp_path: Path) -> None:
+    base, names = tar_of({"base": os.urandom(1 << 20)}), ("localhost/headframe-first:1", "localhost/headframe-second:1")
+    indexes = [stored(tmp_path, name, (base, tar_of({"own": name.encode()}))) for name in names]
+    images = tuple(ImageArchive(reference=name, path=str(index)) for name, index in zip(names, indexes, strict=True))
+    assert cluster.apply(spec(cluster, images=images[:1])) == (f"k3s | image {names[0]}",)
+    read_image(indexes[1]).path(read_image(indexes[1]).layers[0]).write_bytes(b"x" * len(base))  # must not be sent
+    assert cluster.apply(spec(cluster, images=images)) == (f"k3s | image {names[1]}",)
+    assert cluster.plan(spec(cluster, images=images)) == ()
+    checked = cluster.ssh("k3s ctr images check -q")
+    assert set(names) <= set(checked.split())
     assert cluster.ssh("ls /var/lib/headframe/uploads") == ""
 
 

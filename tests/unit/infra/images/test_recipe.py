@@ -113,9 +113,9 @@ def test_a_missing_file_is_an_error() -> None:
         tag(POSTGRES, BASE, Path("/nonexistent"))
 
 
-def test_the_archive_is_known_before_it_is_built() -> None:
+def test_the_index_is_known_before_it_is_built() -> None:
     path = archive_path(Path("/cache"), "r.example.net:5000/miner/postgres:in-0")
-    assert path == Path("/cache/images/archives/postgres-in-0.tar")
+    assert path == Path("/cache/images/archives/postgres-in-0.json")
 
 
 def test_an_emptied_cache_gets_another_identity(tmp_path: Path) -> None:
