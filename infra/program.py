@@ -26,6 +26,7 @@ from infra.resources.host import RegistryLogin
 from infra.settings import FleetSecrets, FleetSettings, PulumiConfigSource, SettingsError, load, read_secrets
 from infra.settings.hosts import control_host
 from infra.settings.programs import GepettoSource
+from infra.settings.tree import Delivery
 from infra.transforms import register_transforms
 
 PROJECT: Final = "headframe"
@@ -126,6 +127,7 @@ def _images(settings: FleetSettings, where: Places) -> ImagesArgs:
         cache=where.cache,
         registry=settings.images.registry,
         lab=settings.allowances.simulated_gpus,
+        push=settings.images.delivery is Delivery.REGISTRY,
         mirror=settings.images.mirror,
         base_digest=settings.images.base_digest,
     )

@@ -33,6 +33,8 @@ class ImagesArgs:
     registry: str
     #: Whether images of labs are built too: monitoring from Debian, the SIMULATED chute.
     lab: bool = False
+    #: Whether nodes pull the images from the registry, which then receives them when they are built.
+    push: bool = False
     mirror: str | None = None
     base_digest: str | None = None
 
@@ -55,6 +57,7 @@ class ImageBuild(pulumi.ComponentResource):
         super().__init__("headframe:infra:ImageBuild", name, {"image": self.reference}, opts)
         options = {"--mirror": args.mirror, "--base-digest": args.base_digest}
         given = " ".join(f"{key} {shlex.quote(value)}" for key, value in options.items() if value is not None)
+        given += " --push" if args.push else ""
         self.build = local.Command(
             name,
             create=f"{_PYTHON} -m infra.images build {recipe.name} {self.reference} {given}".strip(),

@@ -24,13 +24,14 @@ def cache_folder() -> Path:
 
 
 @app.command
-def build(name: str, reference: str, *, mirror: str | None = None, base_digest: str | None = None) -> int:
-    """Build one image under a full reference and print what came out."""
-    clone = Path(__file__).parents[2]
+def build(
+    name: str, reference: str, *, mirror: str | None = None, base_digest: str | None = None, push: bool = False
+) -> int:
+    """Build one image under a full reference and print what came out; with --push, send it to its registry too."""
+    builder = Builder(cache_folder(), Path(__file__).parents[2], mirror=mirror, base_digest=base_digest)
     try:
-        built = Builder(cache_folder(), clone, mirror=mirror, base_digest=base_digest).build(
-            IMAGES[name], BASE, reference
-        )
+        built = builder.build(IMAGES[name], BASE, reference)
+        built = builder.push(built) if push else built
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

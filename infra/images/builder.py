@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,8 @@ class BuiltImage:
     archive: str
     archive_sha256: str
     base_digest: str
+    #: Digest that the registry gives, where the image was pushed: it compresses layers in its own way.
+    registry_digest: str | None = None
 
 
 class Builder:
@@ -66,6 +68,15 @@ class Builder:
             write_whole(record, json.dumps(asdict(built)))
             say(f"{reference}: built in {time.monotonic() - started:.0f} s, {built.size_bytes / 1e6:.0f} MB")
             return built
+
+    def push(self, built: BuiltImage) -> BuiltImage:
+        """Push a built image to the registry of its reference.
+
+        Raises:
+            RuntimeError: the registry cannot be reached, or refuses this machine's login.
+        """
+        say(f"{built.reference}: pushing")
+        return replace(built, registry_digest=self._store.push(read_image(Path(built.archive))))
 
     def _image(self, recipe: ImageRecipe, base: BaseRecipe, reference: str, archive: Path) -> BuiltImage:
         found = ensure_base(self._store, self._folder, base, mirror=self._mirror, pinned=self._pinned)

@@ -85,10 +85,16 @@ class Store:
         finally:
             self.buildah("rmi", loaded)
 
-    def push(self, image: StoredImage) -> None:
-        """Push a published image to the registry that its reference names, with this machine's own login."""
-        with self.loaded(image) as loaded:
-            self.buildah("push", "--quiet", loaded, f"docker://{image.reference}")
+    def push(self, image: StoredImage) -> str:
+        """Push a published image to the registry that its reference names; answers the digest it has there.
+
+        The login is this machine's own (`buildah login`, `docker login`): none passes through here.
+        """
+        with self.loaded(image) as loaded, tempfile.TemporaryDirectory() as folder:
+            answered = Path(folder, "digest")
+            options = ["--quiet", "--format", "oci", "--digestfile", str(answered)]
+            self.buildah("push", *options, loaded, f"docker://{image.reference}")
+            return answered.read_text().strip()
 
 
 def _link_all(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from infra.images.recipe import USER_ID, base_hash, input_hash
 from infra.images.sbom import SBOM_PATH
 from infra.images.store import Store
 from infra.spec.oci import read_image
+from tests.support.registry import running_registry
 from tests.support.settings import CLONE
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(900)]
@@ -155,6 +157,22 @@ def test_an_image_says_what_it_is_made_of(program: BuiltImage) -> None:
     names = {component["name"] for component in components}
     assert {"libc6", "pydantic", f"{BASE.site}/agent/cache/scan.py"} <= names
     assert "numpy" not in names
+
+
+def test_an_image_goes_to_the_registry_of_its_reference(
+    cache: Path, built: BuiltImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_registry() as registry:
+        settings = tmp_path / "registries.conf"
+        settings.write_text(f'[[registry]]\nlocation = "{registry.authority}"\ninsecure = true\n')
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(settings))
+        builder = Builder(cache, CLONE)
+        pushed = builder.push(builder.build(REDIS, BASE, f"{registry.authority}/fleet/redis:in-pushed"))
+        manifest = registry.manifests["/v2/fleet/redis/manifests/in-pushed"]
+        blobs = set(registry.blobs)
+    assert pushed.registry_digest == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    described = json.loads(manifest)
+    assert {described["config"]["digest"], *(layer["digest"] for layer in described["layers"])} == blobs
 
 
 def test_the_command_prints_facts_as_json_and_errors_with_their_fix(cache: Path, built: BuiltImage) -> None:
