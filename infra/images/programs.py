@@ -12,6 +12,7 @@ from infra.images.recipe import CopiedFile, ImageRecipe, PythonProgram
 
 _SERVICE: Final = "service"
 _API: Final = "api"
+_GRAVAL: Final = "graval"
 
 
 def _program(
@@ -38,8 +39,8 @@ MINER_API: Final = _program(
     "The miner API and the migrations of its database",
     "app.api",
     packages=("app.api", "app.storage"),
-    # The API proves the GPUs of bare nodes itself.
-    extras=(_SERVICE, _API, "graval"),
+    # It verifies what nodes prove about their GPUs.
+    extras=(_SERVICE, _API, _GRAVAL),
 )
 
 GEPETTO: Final = _program(
@@ -48,7 +49,7 @@ GEPETTO: Final = _program(
     "app.gepetto",
     # Operators' gepetto.py files import the names of app.compat, and what "compat" installs.
     packages=("app.gepetto", "app.compat", "app.storage"),
-    extras=(_SERVICE, _API, "compat"),
+    extras=(_SERVICE, _API, _GRAVAL, "compat"),
 )
 
 MONITOR: Final = _program(
@@ -64,7 +65,7 @@ AUDIT: Final = _program(
     "The hourly audit report",
     "app.audit",
     packages=("app.audit", "app.storage"),
-    extras=(_SERVICE, _API, "audit"),
+    extras=(_SERVICE, _API, _GRAVAL, "audit"),
 )
 
 TRACKER: Final = _program(
@@ -96,7 +97,7 @@ GRAVAL_BOOTSTRAP: Final = _program(
     "The service that proves a node's GPUs",
     "graval.service",
     packages=("graval",),
-    extras=(_SERVICE, "graval"),
+    extras=(_SERVICE, _GRAVAL),
 )
 
 _CHUTE: Final = _program(
@@ -104,7 +105,7 @@ _CHUTE: Final = _program(
     "SIMULATED chute: runs no model, touches no GPU",
     "lab.chute",
     packages=("lab.chute",),
-    extras=(_SERVICE, "chute"),
+    extras=(_SERVICE, _GRAVAL, "chute"),
 )
 
 #: A pod runs it as any chute: by the command `chutes`, probed with curl.
