@@ -147,7 +147,7 @@ def test_images_reach_the_host_before_the_pods_that_never_pull(recording: Record
     pod = recording.one("kubernetes:apps/v1:StatefulSet", "postgres").inputs["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["imagePullPolicy"] == "Never"
-    assert images[container["image"]].endswith(".tar")
+    assert images[container["image"]].endswith(".json")
     delivered = {f"image-{name}" for name in images_for(NodeRole.CONTROL, lab=False)}
     assert {name.rsplit("::", 1)[-1] for name in host.request.dependencies} == delivered
 

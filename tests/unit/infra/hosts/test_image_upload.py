@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyinfra.api import OperationError
+from pyinfra.connectors.fake import FakeConnector
 
 from infra.hosts.image_upload import write_upload
 from infra.hosts.operations import k3s
-from infra.hosts.paths import K3S
+from infra.hosts.paths import K3S, K3S_KUBECONFIG, UPLOADS
+from infra.spec import BinarySource, ImageArchive, K3sSpec, Verb
 from infra.spec.oci import StoredImage, read_image
+from tests.support.fake_host import run_fake
 from tests.support.oci import stored
+from tests.support.specs import host_spec
 
 REFERENCE = "headframe.local/agent:in-0"
 LAYERS = (b"base", b"shared", b"own")
@@ -82,6 +86,30 @@ def test_a_containerd_that_takes_no_partial_archive_gets_a_whole_one_from_its_ow
     refused = run(frozenset())
     assert refused.returncode != 0
     assert not archive.exists()
+
+
+def test_the_runner_asks_what_is_there_sends_the_rest_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads: dict[Path, set[str]] = {}
+
+    def put_file(_: FakeConnector, source: str, *_arguments: object, **_options: object) -> bool:
+        with tarfile.open(source) as tar:
+            uploads[Path(source)] = set(tar.getnames())
+        return True
+
+    monkeypatch.setattr(FakeConnector, "put_file", put_file)
+    index = stored(tmp_path, REFERENCE, LAYERS)
+    image = read_image(index)
+    kubernetes = K3sSpec(version="v1.33.1+k3s1", source=BinarySource(url="https://example.org/k3s", sha256="a" * 64))
+    wanted = host_spec(k3s=kubernetes, images=(ImageArchive(reference=REFERENCE, path=str(index)),))
+    held = image.layers[0].digest
+    answers = {"content ls -q": held, "images ls -q 2>/dev/null": "no", f"cat {K3S_KUBECONFIG} 2>": "clusters: []"}
+    run = run_fake(Verb.APPLY, wanted, answers)
+    ((sent_file, names),) = uploads.items()
+    assert names == {"index.json", "oci-layout"} | {blob.layout_path for blob in image.lacking({held})}
+    assert not sent_file.exists()
+    assert any(f"images import {UPLOADS}" in command and f"content get {held}" in command for command in run.commands)
 
 
 def test_an_image_that_was_not_built_is_an_error_with_the_fix(tmp_path: Path) -> None:
