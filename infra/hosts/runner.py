@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import paramiko
 from pydantic import SecretStr
 from pyinfra.api import Config, Inventory, State, StringCommand
 from pyinfra.api.connect import disconnect_all
@@ -23,6 +24,7 @@ from infra.hosts.facts.kubeconfig import read_kubeconfig
 from infra.hosts.facts.machine import read_facts
 from infra.hosts.failures import CannotConnectError, OperationFailedError
 from infra.hosts.forecast import failed_operation, names_of_changes, plan_of
+from infra.hosts.occupancy import is_connected, occupied
 from infra.hosts.preflight import objections
 from infra.hosts.progress import Progress
 from infra.hosts.ssh import connector_data, known_hosts, private_keys
@@ -57,7 +59,12 @@ def run_on(state: State, verb: Verb, spec: HostSpec, emitter: Emitter) -> None:
         with _operation_errors(state, host), ctx_state.use(state), ctx_host.use(host):
             facts = read_facts(host, spec)
         emitter.emit(FactsEvent(facts=facts))
-        changed = () if verb is Verb.FACTS else _converge(state, host, verb, spec, facts, emitter)
+        changed: tuple[str, ...] = ()
+        if verb is Verb.PLAN:
+            changed = _converge(state, host, verb, spec, facts, emitter)
+        elif verb is not Verb.FACTS:
+            with occupied(host, spec):  # before the plan is made: what another run does must be in it
+                changed = _converge(state, host, verb, spec, facts, emitter)
         with ctx_state.use(state), ctx_host.use(host):
             kubeconfig = read_kubeconfig(host, spec) if verb in _WITH_CLUSTER else None
     seconds = round(time.monotonic() - began, 3)
@@ -129,7 +136,15 @@ def _operation_errors(state: State, host: Host) -> Iterator[None]:
     """pyinfra says "No hosts remaining!" for every failure; find out which operation it was and what it printed."""
     try:
         yield
-    except PyinfraError as error:
+    except (PyinfraError, paramiko.SSHException, EOFError, OSError) as error:
         name, output = failed_operation(state, host)
+        if not is_connected(host):
+            where = f" in `{name}`" if name else ""
+            raise OperationFailedError(
+                f"the connection was lost{where}: the machine rebooted, or its network failed. What was done stands; "
+                "the next run goes on from there",
+                operation=name,
+                output=output,
+            ) from error
         last = (output.strip().splitlines() or [str(error)])[-1]
         raise OperationFailedError(f"{name or 'reading facts'}: {last}", operation=name, output=output) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -57,6 +58,13 @@ class LoopbackSshd:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+    def cut(self) -> None:
+        """End every session at once, as a machine that goes away does; new ones are taken."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
 
     def spec(self, **changes: object) -> HostSpec:
         """A spec of this machine, reached over this server."""

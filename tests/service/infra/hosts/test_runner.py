@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosts.occupancy import lock_script
 from infra.spec import (
     BaseSpec,
     ErrorEvent,
@@ -165,3 +166,70 @@ def test_a_killed_runner_leaves_whole_files_and_the_next_run_finishes(sshd: Loop
     status, _ = run(Verb.APPLY, wanted.to_json())
     assert status == ExitCode.DONE
     assert len([path for path in tmp_path.iterdir() if path.read_text() == "x\n"]) >= 15
+
+
+def begun(wanted: HostSpec) -> subprocess.Popen[bytes]:
+    """A run that has begun its first operation; its remaining events are in its standard output."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "infra.hosts", "apply"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(wanted.to_json().encode() + b"\n")
+    child.stdin.flush()
+    while b'"op"' not in child.stdout.readline():
+        assert child.poll() is None
+    return child
+
+
+def test_a_machine_that_goes_away_in_the_middle_is_told_and_finished_later(tmp_path: Path) -> None:
+    with LoopbackSshd(tmp_path / "sshd") as server:
+        folder = tmp_path / "files"
+        folder.mkdir()
+        wanted = slow(server, folder)
+        child = begun(wanted)
+        server.cut()
+        rest, _ = child.communicate(timeout=60)
+        assert child.returncode == ExitCode.OPERATION_FAILED
+        last = parse_event(rest.splitlines()[-1])
+        assert isinstance(last, ErrorEvent)
+        assert "the connection was lost" in last.message
+        assert len(list(folder.iterdir())) < 15
+        assert run(Verb.APPLY, wanted.to_json())[0] == ExitCode.DONE
+        assert len(list(folder.iterdir())) == 15
+
+
+def test_two_runs_at_once_change_a_machine_one_after_the_other(sshd: LoopbackSshd, tmp_path: Path) -> None:
+    wanted = slow(sshd, tmp_path).model_copy(update={"name": f"two-at-once-{os.getpid()}"})
+    runs = [begun_at_all(wanted) for _ in range(2)]
+    events = [child.communicate(timeout=120)[0].splitlines() for child in runs]
+    assert [child.returncode for child in runs] == [ExitCode.DONE, ExitCode.DONE]
+    changed = sorted(len(event.changed) for lines in events if isinstance(event := parse_event(lines[-1]), ResultEvent))
+    assert changed[1] == 15
+    assert all(path.read_text() == "x\n" for path in tmp_path.iterdir())
+
+
+def begun_at_all(wanted: HostSpec) -> subprocess.Popen[bytes]:
+    """A run in the background."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "infra.hosts", "apply"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None
+    child.stdin.write(wanted.to_json().encode() + b"\n")
+    child.stdin.flush()
+    return child
+
+
+def test_a_machine_that_somebody_else_changes_for_long_is_left_with_his_name(
+    sshd: LoopbackSshd, tmp_path: Path
+) -> None:
+    wanted = slow(sshd, tmp_path).model_copy(update={"name": f"busy-{os.getpid()}"})
+    script = lock_script(wanted.name, 1, "ada@elsewhere, process 7")
+    holder = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    other = ["sh", "-c", lock_script(wanted.name, 0, "me")]
+    second = subprocess.run(other, capture_output=True, text=True, check=False)
+    assert (second.returncode, second.stdout) == (1, "ada@elsewhere, process 7\n")
+    holder.communicate(b"")
+    assert run(Verb.APPLY, wanted.to_json())[0] == ExitCode.DONE

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from infra.spec import HostSpec
+from lab.engine.environment import backend_folder
 from lab.engine.toolchain import Toolchain
-from tests.support.engine import Project
+from tests.support.engine import Project, eventually
 from tests.support.provider import ROOT
 from tests.support.specs import key_pair
 from tests.support.sshd import LoopbackSshd
@@ -116,3 +117,16 @@ def test_no_key_is_in_plain_in_the_state(fleet: Fleet) -> None:
     export = fleet.project.run("stack", "export").stdout
     assert "privateKey" in export
     assert "PRIVATE KEY" not in export
+
+
+def test_a_second_operators_update_is_refused_with_the_first_ones_name(fleet: Fleet) -> None:
+    fleet.declare(*(fleet.host(name, "by two operators") for name in ("one", "two")))
+    locks = backend_folder(fleet.project.state) / ".pulumi" / "locks"
+    first = fleet.project.start("up", "--yes", "--skip-preview")
+    assert eventually(lambda: any(locks.rglob("*.json")), 60)
+    second = fleet.project.run("up", "--yes", "--skip-preview", check=False)
+    assert second.returncode != 0
+    assert f"pid {first.pid}" in second.stdout + second.stderr
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, said
+    assert (fleet._folder / "one").read_text() == "by two operators\n"
