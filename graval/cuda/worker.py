@@ -80,14 +80,12 @@ class Worker:
         try:
             connection.send((method, arguments))
             if not connection.poll(CALL_SECONDS):
+                self._kill()
                 raise BackendUnavailableError(f"the GPU did not answer {method} in {CALL_SECONDS:.0f} s")
             result, error = connection.recv()
         except (EOFError, OSError) as lost:
-            self.stop()
+            self._kill()
             raise BackendUnavailableError(f"the GPU's process ended during {method}; begin again") from lost
-        except BackendUnavailableError:
-            self.stop()
-            raise
         if error is not None:
             raise error
         if not isinstance(result, kind):
@@ -95,7 +93,14 @@ class Worker:
         return result
 
     def stop(self) -> None:
-        """End the child, whatever it does."""
+        """Let the child end, which it does when its pipe does; kill it if it is still at work after a while."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.join(END_SECONDS)
+        self._kill()
+
+    def _kill(self) -> None:
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:

@@ -160,7 +160,7 @@ class OfficialMiner:
             self._kill()
             raise BackendUnavailableError(f"the official library's process did not start: {error!r}") from error
         if reply.fatal is not None:
-            self._kill()
+            self.close()
             raise BackendUnavailableError(reply.fatal)
         return self._connection
 
