@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from tracker.errors import StorageError
 from tracker.store.schema import metadata
+from tracker.store.spans import fill_spans
 
 #: Key of the advisory lock by which writers on PostgreSQL wait for each other.
 _LOCK_KEY: Final = 0x7472_6163_6B65
@@ -41,6 +42,7 @@ async def open_engine(place: str) -> AsyncIterator[AsyncEngine]:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
+            await fill_spans(connection)
         yield engine
     except (DBAPIError, OSError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Integer, RowMapping, and_, cast, func, select
+from sqlalchemy import ColumnElement, RowMapping, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tracker.classify import Counts
@@ -17,6 +17,7 @@ from tracker.ranking import Ranking, SortBy, SubnetTotals, order
 from tracker.store import schema
 from tracker.store.rows import from_microseconds
 from tracker.store.schema import COUNTS, UNKNOWN_REGISTRATION, snapshot, subnet_at
+from tracker.store.spans import sums
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ async def rank(engine: AsyncEngine, wanted: Range, by: SortBy, *, include_root: 
                 f"a ranking needs two snapshots of {wanted.network}, the store has {len(blocks)} in that range: "
                 "run `tracker snapshot` again later"
             )
-        sums = await _sums(connection, wanted.network, blocks[0], blocks[-1])
+        added = await sums(connection, wanted.network, blocks[0], blocks[-1])
         first = await _subnets_at(connection, wanted.network, blocks[0])
         last = await _subnets_at(connection, wanted.network, blocks[-1])
-    rows = [_totals(row) for row in sums]
-    ended = dict.fromkeys(first, blocks[0]) | {_key(row): int(row["last_block"]) for row in sums}
+    rows = [_totals(row) for row in added]
+    ended = dict.fromkeys(first, blocks[0]) | {_key(row): int(row["last_block"]) for row in added}
     return Ranking(
         by=by,
         snapshots=len(blocks),
@@ -68,7 +69,7 @@ async def rank(engine: AsyncEngine, wanted: Range, by: SortBy, *, include_root: 
         ),
         created=tuple(
             (key[0], int(row["first_block"]))
-            for key, row in sorted(((_key(row), row) for row in sums), key=_by_netuid)
+            for key, row in sorted(((_key(row), row) for row in added), key=_by_netuid)
             if key not in first
         ),
     )
@@ -110,32 +111,6 @@ def _limits(wanted: Range) -> list[ColumnElement[bool]]:
 async def _blocks(connection: AsyncConnection, wanted: Range) -> list[int]:
     query = select(snapshot.c.block).where(*_limits(wanted)).order_by(snapshot.c.block)
     return [block for (block,) in await connection.execute(query)]
-
-
-async def _sums(connection: AsyncConnection, network: str, first: int, last: int) -> Sequence[RowMapping]:
-    """One row a subnet: its periods after the first block added up, in one pass over the table in its own order."""
-    columns = [func.sum(subnet_at.c[name]).label(name) for name in COUNTS]
-    mine = select(schema.subnet.c.id).where(schema.subnet.c.network == network)
-    inner = (
-        select(
-            subnet_at.c.subnet_id,
-            func.count(subnet_at.c.period_blocks).label("periods"),
-            func.sum(subnet_at.c.period_blocks).label("blocks"),
-            func.sum(subnet_at.c.count + subnet_at.c.count_before).label("twice_the_count"),
-            func.sum(cast(subnet_at.c.corrected, Integer)).label("corrected"),
-            func.max(subnet_at.c.count).label("largest_count"),
-            func.min(subnet_at.c.at_block).label("first_block"),
-            func.max(subnet_at.c.at_block).label("last_block"),
-            *columns,
-        )
-        .where(subnet_at.c.subnet_id.in_(mine), subnet_at.c.at_block > first, subnet_at.c.at_block <= last)
-        .group_by(subnet_at.c.subnet_id)
-        .subquery()
-    )
-    query = select(inner, schema.subnet.c.netuid, schema.subnet.c.registered_at).join(
-        schema.subnet, schema.subnet.c.id == inner.c.subnet_id
-    )
-    return (await connection.execute(query)).mappings().all()
 
 
 def _totals(row: RowMapping) -> SubnetTotals:

@@ -96,6 +96,27 @@ subnet_at = Table(
     sqlite_with_rowid=False,
 )
 
+#: Sums of `subnet_at` by day; see tracker/store/spans.py.
+subnet_span = Table(
+    "tracker_subnet_span",
+    metadata,
+    Column("subnet_id", _ID, ForeignKey(subnet.c.id), nullable=False),
+    Column("span", BigInteger, nullable=False),
+    Column("first_block", BigInteger, nullable=False),
+    Column("last_block", BigInteger, nullable=False),
+    Column("periods", Integer, nullable=False),
+    Column("blocks", BigInteger, nullable=False),
+    Column("twice_the_count", BigInteger, nullable=False),
+    Column("corrected", Integer, nullable=False),
+    Column("largest_count", Integer, nullable=False),
+    Column("lowest_burn_rao", BigInteger),
+    Column("highest_burn_rao", BigInteger),
+    *[Column(name, Integer, nullable=False) for name in COUNTS],
+    PrimaryKeyConstraint("subnet_id", "span"),
+    Index("tracker_subnet_span_span", "span"),
+    sqlite_with_rowid=False,
+)
+
 seat_change = Table(
     "tracker_seat_change",
     metadata,

@@ -16,6 +16,7 @@ from tracker.store import schema
 from tracker.store.database import writing
 from tracker.store.rows import Hotkeys, from_microseconds, subnet_numbers, to_microseconds
 from tracker.store.schema import UNKNOWN_REGISTRATION, seat_change, snapshot, subnet_at
+from tracker.store.spans import refresh_spans
 
 Seats = dict[tuple[int, int], tuple[str, int | None]]
 
@@ -40,6 +41,8 @@ class Store:
                 await self._write(connection, before, taken)
                 if after is not None:
                     await self._rewrite(connection, taken, after)
+                touched = [taken.block] if after is None else [taken.block, after.block]
+                await refresh_spans(connection, taken.network, touched)
             except BaseException:
                 self._hotkeys.forget()
                 self._newest = None
