@@ -8,10 +8,9 @@ the block of that number.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, TypeVar
 
 from tracker.chain.reader import Block, ChainReader
@@ -20,8 +19,11 @@ from tracker.model import Snapshot, Subnet
 
 Seat = tuple[int, int]
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 _SMALLEST_CHUNK: Final = 64
 _PALLET: Final = "SubtensorModule"
+#: SS58 address of 32 zero bytes, by which the chain answers for a seat that it does not have.
+NO_ACCOUNT: Final = "5C4hrfjw9DjXZTzV3MwzrrAr9P1MJhSrvWGWqi1eSuyUpnhM"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,20 @@ async def gathered(calls: Sequence[Coroutine[object, object, _T]]) -> list[_T]:
     return [task.result() for task in tasks]
 
 
+async def both(first: Coroutine[object, object, _T], second: Coroutine[object, object, _U]) -> tuple[_T, _U]:
+    """Run two calls of different kinds together; as `gathered`.
+
+    Raises:
+        TrackerError: whatever the first failing call raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, other = group.create_task(first), group.create_task(second)
+    except* TrackerError as failures:
+        raise _first(failures) from None
+    return one.result(), other.result()
+
+
 def _first(group: BaseExceptionGroup[TrackerError]) -> TrackerError:
     for error in group.exceptions:
         return _first(error) if isinstance(error, BaseExceptionGroup) else error
@@ -106,15 +122,13 @@ class _Scan:
         reader = self._reader
         # One read first: the SDK learns the block's runtime once, where gathered first reads would each ask for it.
         stamp = await self.retried(lambda: reader.value("Timestamp.Now", at))
-        maps = [f"{_PALLET}.{name}" for name in ("NetworksAdded", "SubnetworkN", "NetworkRegisteredAt", "Burn")]
-        version, *found = await gathered([self.retried(reader.spec_version), *(self._map(item, at) for item in maps)])
-        networks, counts, births, burns = (_as_map(one) for one in found)
-        netuids = sorted(netuid for netuid, added in networks.items() if added)
-        seats = [(netuid, uid) for netuid in netuids for uid in range(_count(counts, netuid))]
-        hotkeys = await self._all(seats, lambda part: reader.hotkeys(part, at))
-        blocks = await self._all(seats, lambda part: reader.registrations(part, at))
-        subnets = _assemble(netuids, seats, hotkeys, blocks, births, burns, at)
-        await self._check(netuids, counts, subnets, at)
+        version = int(str(await self.retried(reader.spec_version)))
+        netuids = await self._netuids(at)
+        columns = [self._column(name, netuids, at) for name in ("SubnetworkN", "NetworkRegisteredAt", "Burn")]
+        counts, births, burns = await gathered(columns)
+        seats = [(netuid, uid) for netuid in netuids for uid in range(counts[netuid] or 0)]
+        subnets = _assemble(seats, await self._rows(seats, at), births, burns, at)
+        await self._check_block(at)
         return Snapshot(
             network=reader.network,
             block=at.number,
@@ -122,73 +136,79 @@ class _Scan:
             subnets=subnets,
             block_hash=at.hash,
             finalized=True,
-            spec_version=int(str(version)),
+            spec_version=version,
             taken_at=now(),
             endpoint=reader.endpoint_host,
             sdk=reader.sdk,
         )
 
-    async def _map(self, item: str, at: Block) -> dict[int, object]:
-        return await self.retried(lambda: self._reader.mapping(item, at))
+    async def _netuids(self, at: Block) -> list[int]:
+        """The networks that exist; rows of dissolved ones stay in other maps for a while."""
+        networks = await self.retried(lambda: self._reader.mapping(f"{_PALLET}.NetworksAdded", at))
+        return sorted(netuid for netuid, added in networks.items() if added)
 
-    async def _all(self, seats: Sequence[Seat], read: Callable[[Sequence[Seat]], Awaitable[list[_T]]]) -> list[_T]:
-        """Read all seats in chunks gathered together; halve the chunks when one is refused as too big."""
+    async def _column(self, name: str, netuids: Sequence[int], at: Block) -> dict[int, int | None]:
+        values = await self.retried(lambda: self._reader.per_subnet(f"{_PALLET}.{name}", netuids, at))
+        if len(values) != len(netuids):
+            raise IncompleteSnapshotError(f"{name}: {len(values)} of {len(netuids)} subnets answered")
+        return {
+            netuid: None if value is None else int(str(value)) for netuid, value in zip(netuids, values, strict=True)
+        }
+
+    async def _rows(self, seats: Sequence[Seat], at: Block) -> list[tuple[str, int]]:
+        """Hotkey and registration block of every seat, in chunks gathered together; halved when one is too big.
+
+        Raises:
+            IncompleteSnapshotError: a seat below the number of neurons has no hotkey.
+        """
         while True:
             parts = [seats[start : start + self._chunk] for start in range(0, len(seats), self._chunk)]
             try:
-                results = await gathered([self.retried(partial(read, part)) for part in parts])
+                chunks = await gathered([self._chunk_rows(part, at) for part in parts])
             except ResponseTooBigError:
                 if self._chunk <= _SMALLEST_CHUNK:
                     raise
                 self._chunk //= 2
             else:
-                return [row for result in results for row in result]
+                return [row for chunk in chunks for row in chunk]
 
-    async def _check(
-        self, netuids: Sequence[int], counts: dict[int, object], subnets: dict[int, Subnet], at: Block
-    ) -> None:
-        for netuid in netuids:
-            seen, wanted = subnets[netuid].count, _count(counts, netuid)
-            if seen != wanted:
-                raise IncompleteSnapshotError(
-                    f"subnet {netuid}: {seen} of {wanted} neurons answered at block {at.number}"
-                )
+    async def _chunk_rows(self, part: Sequence[Seat], at: Block) -> list[tuple[str, int]]:
+        reader = self._reader
+        keys = self.retried(lambda: reader.hotkeys(part, at))
+        blocks = self.retried(lambda: reader.registrations(part, at))
+        hotkeys, registered = await both(keys, blocks)
+        absent = [seat for seat, hotkey in zip(part, hotkeys, strict=False) if hotkey == NO_ACCOUNT]
+        if absent or len(hotkeys) != len(part) or len(registered) != len(part):
+            where = f"the first is subnet {absent[0][0]} uid {absent[0][1]}" if absent else "rows are missing"
+            raise IncompleteSnapshotError(f"{len(absent)} of {len(part)} seats have no hotkey at {at.number}: {where}")
+        return list(zip(hotkeys, registered, strict=True))
+
+    async def _check_block(self, at: Block) -> None:
         current = await self.retried(lambda: self._reader.block(at.number))
         if current.hash != at.hash:
             raise IncompleteSnapshotError(f"block {at.number} was {at.hash} and is now {current.hash}: take it again")
 
 
-def _as_map(value: object) -> dict[int, object]:
-    if not isinstance(value, dict):
-        raise IncompleteSnapshotError(f"a map was expected from the chain, got {type(value).__name__}")
-    return value
-
-
-def _count(counts: dict[int, object], netuid: int) -> int:
-    return int(str(counts.get(netuid, 0)))
-
-
 def _assemble(
-    netuids: Sequence[int],
     seats: Sequence[Seat],
-    hotkeys: Sequence[str],
-    blocks: Sequence[int],
-    births: dict[int, object],
-    burns: dict[int, object],
+    rows: Sequence[tuple[str, int]],
+    births: Mapping[int, int | None],
+    burns: Mapping[int, int | None],
     at: Block,
 ) -> dict[int, Subnet]:
-    by_subnet: dict[int, tuple[dict[int, str], dict[int, int]]] = {netuid: ({}, {}) for netuid in netuids}
-    for (netuid, uid), hotkey, block in zip(seats, hotkeys, blocks, strict=True):
-        by_subnet[netuid][0][uid] = hotkey
-        by_subnet[netuid][1][uid] = block
+    hotkeys: dict[int, dict[int, str]] = {netuid: {} for netuid in births}
+    registered: dict[int, dict[int, int]] = {netuid: {} for netuid in births}
+    for (netuid, uid), (hotkey, block) in zip(seats, rows, strict=True):
+        hotkeys[netuid][uid] = hotkey
+        registered[netuid][uid] = block
     return {
         netuid: Subnet(
             netuid=netuid,
-            hotkeys=rows[0],
-            registered=rows[1],
-            registered_at=None if births.get(netuid) is None else int(str(births[netuid])),
-            burn_rao=None if burns.get(netuid) is None else int(str(burns[netuid])),
+            hotkeys=hotkeys[netuid],
+            registered=registered[netuid],
+            registered_at=birth,
+            burn_rao=burns[netuid],
             block=at.number,
         )
-        for netuid, rows in by_subnet.items()
+        for netuid, birth in births.items()
     }

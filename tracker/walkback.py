@@ -14,7 +14,7 @@ from typing import Final
 
 from tracker.chain.reader import ChainReader
 from tracker.classify import Certainty
-from tracker.model import Snapshot
+from tracker.model import ROOT_NETUID, Snapshot
 from tracker.scan import gathered
 
 _PALLET: Final = "SubtensorModule"
@@ -22,13 +22,17 @@ _PALLET: Final = "SubtensorModule"
 
 @dataclass(frozen=True)
 class Registration:
-    """One neuron's arrival: when, where, who, and the price before it in rao (None for root, which has none)."""
+    """One neuron's arrival: when, where, who, and the price before it in rao (None for root, which has none).
+
+    `replaced` is the hotkey that sat there just before; None where the seat was free.
+    """
 
     netuid: int
     uid: int
     hotkey: str
     block: int
     price_rao: int | None
+    replaced: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ async def _step_back(
     """Record the arrivals at a block and look one block earlier for who sat there before."""
     older = [seat for seat in seats if block - 1 >= births[seat.netuid]]
     if not older:
-        return _Step([_arrival(seat, block, None) for seat in seats], {}, {})
+        return _Step([_arrival(seat, block, None, None) for seat in seats], {}, {})
     at = await reader.block(block - 1)
     netuids = sorted({seat.netuid for seat in older})
     places = [(seat.netuid, seat.uid) for seat in older]
@@ -144,16 +148,19 @@ async def _step_back(
     registered = await reader.registrations(places, at)
     counts = {netuid: int(str(size or 0)) for netuid, size in sizes.items()}
     earlier: dict[int, list[_Seat]] = {}
+    sat: dict[tuple[int, int], str] = {}
     for (netuid, uid), hotkey, taken_at in zip(places, hotkeys, registered, strict=True):
-        if uid < counts[netuid] and taken_at > after_block:
-            earlier.setdefault(taken_at, []).append(_Seat(netuid, uid, hotkey))
-    arrivals = [_arrival(seat, block, prices.get(seat.netuid)) for seat in seats]
+        if uid < counts[netuid]:
+            sat[netuid, uid] = hotkey
+            if taken_at > after_block:
+                earlier.setdefault(taken_at, []).append(_Seat(netuid, uid, hotkey))
+    arrivals = [_arrival(seat, block, prices.get(seat.netuid), sat.get((seat.netuid, seat.uid))) for seat in seats]
     return _Step(arrivals, earlier, counts)
 
 
-def _arrival(seat: _Seat, block: int, price: object) -> Registration:
-    paid = None if price is None or seat.netuid == 0 else int(str(price))
-    return Registration(seat.netuid, seat.uid, seat.hotkey, block, paid)
+def _arrival(seat: _Seat, block: int, price: object, replaced: str | None) -> Registration:
+    paid = None if price is None or seat.netuid == ROOT_NETUID else int(str(price))
+    return Registration(seat.netuid, seat.uid, seat.hotkey, block, paid, replaced)
 
 
 async def _shrunk(reader: ChainReader, newest: Snapshot, after_block: int) -> set[int]:

@@ -70,6 +70,7 @@ class Chain:
         self.base: State = {}
         self.events: dict[int, list[dict[str, object]]] = {}
         self.truth: list[Truth] = []
+        self.owners: dict[bytes, bytes] = {}  # coldkey by hotkey; like the real chain's, they outlive a seat
         self._random = random.Random(seed)
         self._operations: list[tuple[int, int, Operation]] = []
         self._states: list[State] = []
@@ -84,13 +85,9 @@ class Chain:
             owned = uid == 0 and subnet.netuid != ROOT
             hotkey = subnet.owner_hotkey if owned else account("hot", self.seed, subnet.netuid, uid, 0)
             age = self._random.randrange(5_000, 400_000)
-            subnet.append(
-                hotkey,
-                account("cold", self.seed, subnet.netuid, uid // 3),
-                self.base_block - age,
-                self._random.randrange(0, 10**9),
-                uid < 12,
-            )
+            coldkey = account("cold", self.seed, subnet.netuid, uid // 3)
+            self.owners[hotkey] = coldkey
+            subnet.append(hotkey, coldkey, self.base_block - age, self._random.randrange(0, 10**9), uid < 12)
         subnet.burn_block = self.base_block
         self.base[subnet.netuid] = subnet
         return subnet
@@ -140,6 +137,7 @@ class Chain:
         subnet = state[netuid] = state[netuid].edited()
         newcomer = hotkey or account("hot", self.seed, netuid, "op", serial)
         coldkey = account("cold", self.seed, netuid, "op", serial // 4)
+        self.owners[newcomer] = coldkey
         old: bytes | None = None
         if len(subnet.hotkeys) < subnet.max_uids:
             seat, kind = len(subnet.hotkeys), Kind.APPEND
@@ -160,6 +158,7 @@ class Chain:
         subnet = state[netuid] = state[netuid].edited()
         old, new = subnet.hotkeys[uid], account("hot", self.seed, netuid, "swap", serial)
         subnet.hotkeys[uid] = new
+        self.owners[new] = subnet.coldkeys[uid]
         self._note(block, netuid, uid, Kind.SWAP, old, new)
         payload = {"coldkey": subnet.coldkeys[uid], "old_hotkey": old, "new_hotkey": new, "netuid": netuid}
         self._event(block, "HotkeySwappedOnSubnet", payload)
@@ -195,6 +194,7 @@ class Chain:
         """A new subnet takes a free number; its owner has the first seat."""
         subnet = state[netuid] = Subnet(netuid, block, name=name, version=1_000_000 + serial)
         subnet.append(subnet.owner_hotkey, subnet.owner_coldkey, block)
+        self.owners[subnet.owner_hotkey] = subnet.owner_coldkey
         self._note(block, netuid, 0, Kind.APPEND, None, subnet.owner_hotkey)
         self._event(block, "NetworkAdded", (netuid, 1))
 

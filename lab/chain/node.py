@@ -43,6 +43,7 @@ class Faults:
     delay_ms: int = 0  # latency; requests in flight overlap
     drop_next: int = 0  # connections cut at the next so many frames
     size_limit: int = RESPONSE_LIMIT_BYTES
+    withhold_rows: int = 0  # rows that every answer for several storage keys lacks
     fail_next: dict[str, int] = field(default_factory=dict)  # method -> internal errors still to give
     refusal: Refusal | None = None
 
@@ -85,9 +86,22 @@ class Node:
         if method.startswith(("chain_unsubscribe", "state_unsubscribe")):
             return {"result": True}
         try:
-            return {"result": self.methods.call(method, parameters if isinstance(parameters, list) else [])}
+            result = self.methods.call(method, parameters if isinstance(parameters, list) else [])
         except RpcError as error:
             return {"error": error.body}
+        return {"result": self._withheld(result) if method == "state_queryStorageAt" else result}
+
+    def _withheld(self, result: object) -> object:
+        """An answer that lacks rows, as from an endpoint whose database is damaged."""
+        left_out = self.faults.withhold_rows
+        if not left_out or not isinstance(result, list) or len(result[0]["changes"]) <= left_out:
+            return result
+        changes = result[0]["changes"]
+        kept = [
+            [key, None] if place >= len(changes) - left_out else [key, value]
+            for place, (key, value) in enumerate(changes)
+        ]
+        return [{**result[0], "changes": kept}]
 
     def _tick(self) -> None:
         self._since_tick += 1

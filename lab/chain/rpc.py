@@ -143,7 +143,7 @@ class Methods:
         changes: list[list[str | None]] = []
         for key in keys:
             raw = bytes.fromhex(key[2:])
-            value = rows.get(raw, moving.get(raw))
+            value = rows.get(raw, moving.get(raw)) or self.storage.owner(block, raw)
             changes.append([key, None if value is None else "0x" + value.hex()])
         return [{"block": block_hash or self.chain.hash_of(block), "changes": changes}]
 

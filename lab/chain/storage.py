@@ -9,11 +9,12 @@ from typing import Final
 
 from lab.chain.chain import Chain
 from lab.chain.runtime import Runtime
-from lab.chain.subnets import Subnet
+from lab.chain.subnets import ROOT, Subnet
 
 _PALLET: Final = "SubtensorModule"
 _STATES_KEPT: Final = 8
 _SUBNETS_KEPT: Final = 4096
+_KEY_BYTES: Final = 32
 Rows = dict[bytes, bytes]
 
 
@@ -28,7 +29,12 @@ class Storage:
     def lookup(self, block: int, key: bytes) -> bytes | None:
         """One value, or None where the key is absent."""
         value = self.at(block)[0].get(key)
-        return self.moving(block).get(key) if value is None else value
+        return self.moving(block).get(key) or self.owner(block, key) if value is None else value
+
+    def owner(self, block: int, key: bytes) -> bytes | None:
+        """The coldkey of a hotkey that holds no seat any more, where the key asks for one."""
+        wanted = key.startswith(self.chain.writer(block).prefix(f"{_PALLET}.Owner"))
+        return self.chain.owners.get(key[-_KEY_BYTES:]) if wanted else None
 
     def keys(self, block: int, prefix: bytes, start: bytes | None, count: int) -> list[bytes]:
         """The next keys under a prefix, in byte order."""
@@ -114,6 +120,7 @@ def _items_of(subnet: Subnet) -> dict[str, object]:
         "BurnHalfLife": subnet.half_life_blocks,
         "BurnIncreaseMult": {"bits": int(subnet.burn_multiplier * 2**64)},
         "RegisteredSubnetCounter": 1,
+        "SubnetMechanism": 0 if subnet.netuid == ROOT else 1,
         "SubnetMovingPrice": {"bits": (1 + subnet.netuid % 9) << 32},
         "ValidatorPermit": subnet.permits,
         "Emission": subnet.emission,
