@@ -1,11 +1,9 @@
-"""Who holds the seats: concentration by coldkey, and registrations that replace one's own (spec: tracker 5.5). Pure."""
+"""Who holds the seats: concentration by coldkey (spec: tracker 5.5). Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from tracker.walkback import Registration
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,3 @@ def by_holder(owners: Sequence[str], amounts: Sequence[float]) -> dict[str, floa
     for owner, amount in zip(owners, amounts, strict=True):
         result[owner] = result.get(owner, 0.0) + amount
     return result
-
-
-def self_replacement_share(
-    seats: Mapping[int, str], registrations: Iterable[Registration], owners: Mapping[str, str]
-) -> float | None:
-    """Share of registrations by a coldkey that held a seat of the subnet at that moment.
-
-    Args:
-        seats: hotkey by uid at the start of the range.
-        registrations: of one subnet, all of the range.
-        owners: coldkey by hotkey.
-
-    Returns:
-        None where there was no registration.
-    """
-    holders = {uid: owners.get(hotkey, hotkey) for uid, hotkey in seats.items()}
-    own = count = 0
-    for arrival in sorted(registrations, key=lambda one: (one.block, one.uid)):
-        coldkey = owners.get(arrival.hotkey, arrival.hotkey)
-        own += coldkey in holders.values()
-        count += 1
-        holders[arrival.uid] = coldkey
-    return own / count if count else None

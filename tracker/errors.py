@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     STORAGE = 6
     NOT_ENOUGH_SNAPSHOTS = 7
     STATE_PRUNED = 8
+    STALE = 9
 
 
 class TrackerError(Exception):

@@ -1,37 +1,38 @@
-"""Who is pushed out next: the chain's own pruning order for uids and for subnets (spec: users-and-peers 4.1).
+"""Who is pushed out next: the chain's own pruning order of one subnet's neurons (spec: users-and-peers 4.1).
 
 Pure. The order changed with the runtime; it is only claimed for the spec versions whose rule is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tracker.model import BLOCKS_PER_DAY, ROOT_NETUID
+from tracker.model import BLOCKS_PER_DAY, Snapshot
 
 #: The rule by emission, then registration, then uid stands in the chain's source since this version; before it, a
 #: pruning score decided, and for those versions no order is claimed.
 FIRST_KNOWN_SPEC_VERSION: Final = 400
-#: Immune uids are pruned only when fewer than so many others are left.
+#: Immune uids are pruned only when fewer than so many others are left; the chain's default where a runtime has no item.
 MINIMUM_FREE_UIDS: Final = 10
 
 
 @dataclass(frozen=True)
 class Neuron:
-    """What pruning looks at."""
+    """What pruning looks at, and whether it validates. Emission is alpha of the last epoch, in rao."""
 
     uid: int
     hotkey: str
     emission_rao: int
     registered: int
     is_owner: bool = False
+    is_validator: bool = False
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One subnet at one block, as far as pruning looks at it."""
+    """One subnet at one block: its neurons, its settings, and the moving price of its alpha in TAO."""
 
     netuid: int
     block: int
@@ -40,6 +41,9 @@ class Standing:
     max_uids: int
     burn_rao: int
     neurons: tuple[Neuron, ...]
+    minimum_free_uids: int = MINIMUM_FREE_UIDS
+    tempo_blocks: int = 360
+    price_tao: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,18 @@ def pruning_order(standing: Standing) -> list[Neuron]:
             (immune if is_immune else free).append(neuron)
     free.sort(key=_weakness)
     immune.sort(key=_weakness)
-    prunable = max(0, len(free) - MINIMUM_FREE_UIDS)
+    prunable = max(0, len(free) - standing.minimum_free_uids)
     return free[:prunable] + immune + free[prunable:]
 
 
 def _weakness(neuron: Neuron) -> tuple[int, int, int]:
     return neuron.emission_rao, neuron.registered, neuron.uid
+
+
+def seats_of(hotkeys: Iterable[str], taken: Snapshot) -> list[int]:
+    """The subnets in which any of these hotkeys sits, by netuid."""
+    mine = set(hotkeys)
+    return sorted(netuid for netuid, subnet in taken.subnets.items() if mine & set(subnet.hotkeys.values()))
 
 
 def risk_of(standing: Standing, hotkeys: Iterable[str], registrations_per_day: float | None = None) -> list[Risk]:
@@ -124,25 +134,6 @@ def risk_of(standing: Standing, hotkeys: Iterable[str], registrations_per_day: f
             )
         )
     return sorted(risks, key=lambda risk: (risk.position is None, risk.position or 0))
-
-
-@dataclass(frozen=True)
-class SubnetStanding:
-    """What the pruning of whole subnets looks at. The price is the moving alpha price in TAO."""
-
-    netuid: int
-    registered_at: int
-    price_tao: float
-
-
-def subnet_pruning_order(
-    subnets: Sequence[SubnetStanding], block: int, immunity_blocks: int
-) -> tuple[list[SubnetStanding], list[SubnetStanding]]:
-    """Subnets in the order in which a new one would push them out, and those that are still immune."""
-    candidates = [one for one in subnets if one.netuid != ROOT_NETUID]
-    immune = [one for one in candidates if block < one.registered_at + immunity_blocks]
-    free = [one for one in candidates if block >= one.registered_at + immunity_blocks]
-    return sorted(free, key=lambda one: (one.price_tao, one.registered_at)), immune
 
 
 def registrations_per_day(counts: Mapping[int, int], blocks: int) -> dict[int, float]:

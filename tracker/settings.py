@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class TrackerSettings(BaseSettings):
@@ -18,7 +19,13 @@ class TrackerSettings(BaseSettings):
     store: str | None = Field(default=None, description="PostgreSQL URL or SQLite file; else history.db in the folder")
     archive: str | None = Field(default=None, description="websocket URL of an endpoint with all history")
     chunk_keys: int = Field(default=8_192, ge=64, description="storage keys in one request")
-    hotkeys: tuple[str, ...] = Field(default=(), description="my hotkeys, to be watched")
+    pace_seconds: float = Field(default=0.0, ge=0, description="pause between blocks that an archive is asked for")
+    hotkeys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="my hotkeys, by commas or spaces")
+
+    @field_validator("hotkeys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @property
     def store_place(self) -> str:

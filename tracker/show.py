@@ -10,8 +10,7 @@ from rich.table import Table
 from tracker.classify import Comparison
 from tracker.cost import SubnetCost, format_tao, to_usd
 from tracker.ranking import Ranking, SubnetTotals
-from tracker.risk import Risk
-from tracker.standing import Holders
+from tracker.store.details import DayPrice
 from tracker.tenure import days
 from tracker.value import Value
 
@@ -166,31 +165,12 @@ def value_table(rows: list[Value]) -> Table:
     return table
 
 
-def holders_table(holders: Holders) -> Table:
-    """Who holds a subnet, by seats and by emission."""
-    table = Table(title=f"Holders of subnet {holders.netuid} at block {holders.block:,}")
-    for name in ("by", "coldkeys", "largest share", "HHI", "Gini"):
+def prices_table(netuid: int, rows: list[DayPrice]) -> Table:
+    """A price path by day."""
+    table = Table(title=f"Price of a seat in subnet {netuid}, TAO", caption="From snapshots; a day is 7,200 blocks.")
+    for name in ("day", "blocks", "lowest", "highest"):
         table.add_column(name, justify="right")
-    for label, one in (("seats", holders.by_seats), ("emission", holders.by_emission)):
-        table.add_row(label, str(one.holders), f"{one.largest_share:.1%}", f"{one.hhi:.3f}", f"{one.gini:.2f}")
-    return table
-
-
-def risk_table(risks: list[Risk]) -> Table:
-    """My neurons, most endangered first."""
-    table = Table(title="Neurons at risk")
-    for name in ("subnet", "uid", "hotkey", "next out", "margin", "immune (h)", "free seats", "days left", "re-entry"):
-        table.add_column(name, justify="right")
-    for risk in risks:
-        table.add_row(
-            str(risk.netuid),
-            str(risk.uid),
-            f"{risk.hotkey[:6]}…{risk.hotkey[-4:]}",
-            "never (owner)" if risk.position is None else f"{risk.position} of {risk.of}",
-            "-" if risk.margin is None else f"{risk.margin:.1f}x",
-            f"{days(risk.immune_blocks) * 24:.1f}",
-            str(risk.free_seats),
-            "-" if risk.days_left is None else f"{risk.days_left:.1f}",
-            f"{format_tao(risk.reentry_rao)} TAO",
-        )
+    for row in rows:
+        blocks = f"{row.first_block:,} to {row.last_block:,}"
+        table.add_row(f"{row.day:%Y-%m-%d %H:%M}", blocks, format_tao(row.lowest_rao), format_tao(row.highest_rao))
     return table

@@ -5,17 +5,33 @@ Spec: users-and-peers 4.1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tracker.chain.reader import Block, ChainReader
 from tracker.concentration import Concentration, by_holder, concentration
-from tracker.errors import UnknownSubnetError
-from tracker.risk import Neuron, Standing, SubnetStanding
-from tracker.scan import gathered
+from tracker.errors import MissingItemError, UnknownSubnetError
+from tracker.risk import MINIMUM_FREE_UIDS, Neuron, Standing
+from tracker.scan import both, gathered
+from tracker.subnet_risk import SubnetStanding, SubnetStandings
 
 _PALLET: Final = "SubtensorModule"
 _PRICE_UNIT: Final = 2**32
+#: Subnets of the first mechanism have no market and count with this price.
+_FLAT_PRICE_TAO: Final = 1.0
+_COLUMNS: Final = (
+    "SubnetworkN",
+    "ImmunityPeriod",
+    "MaxAllowedUids",
+    "Burn",
+    "Emission",
+    "ValidatorPermit",
+    "SubnetOwnerHotkey",
+    "MinNonImmuneUids",
+    "Tempo",
+    "SubnetMovingPrice",
+)
 
 
 async def read_standing(reader: ChainReader, netuid: int, at: Block) -> Standing:
@@ -27,26 +43,54 @@ async def read_standing(reader: ChainReader, netuid: int, at: Block) -> Standing
     networks = await reader.mapping(f"{_PALLET}.NetworksAdded", at)
     if not networks.get(netuid):
         raise UnknownSubnetError(f"no such subnet at block {at.number}: {netuid}")
-    names = ("SubnetworkN", "ImmunityPeriod", "MaxAllowedUids", "Burn", "Emission", "SubnetOwnerHotkey")
-    columns = await gathered([reader.per_subnet(f"{_PALLET}.{name}", [netuid], at) for name in names])
-    count, immunity, seats, burn, emission, owner = (column[0] for column in columns)
-    places = [(netuid, uid) for uid in range(int(str(count or 0)))]
-    hotkeys = await reader.hotkeys(places, at)
-    registered = await reader.registrations(places, at)
-    earned = [int(str(one)) for one in emission] if isinstance(emission, list | tuple) else []
-    neurons = tuple(
-        Neuron(uid, hotkey, earned[uid] if uid < len(earned) else 0, taken, is_owner=hotkey == str(owner))
-        for (_, uid), hotkey, taken in zip(places, hotkeys, registered, strict=True)
-    )
+    columns = await gathered([_one(reader, name, netuid, at) for name in _COLUMNS])
+    row = dict(zip(_COLUMNS, columns, strict=True))
+    places = [(netuid, uid) for uid in range(_whole(row["SubnetworkN"]))]
+    hotkeys, registered = await both(reader.hotkeys(places, at), reader.registrations(places, at))
+    least_free = row["MinNonImmuneUids"]
     return Standing(
         netuid=netuid,
         block=at.number,
         spec_version=await reader.spec_version(),
-        immunity_blocks=int(str(immunity or 0)),
-        max_uids=int(str(seats or 0)),
-        burn_rao=int(str(burn or 0)),
-        neurons=neurons,
+        immunity_blocks=_whole(row["ImmunityPeriod"]),
+        max_uids=_whole(row["MaxAllowedUids"]),
+        burn_rao=_whole(row["Burn"]),
+        neurons=_neurons(row, hotkeys, registered),
+        minimum_free_uids=MINIMUM_FREE_UIDS if least_free is None else _whole(least_free),
+        tempo_blocks=_whole(row["Tempo"]),
+        price_tao=_price(row["SubnetMovingPrice"]),
     )
+
+
+async def _one(reader: ChainReader, name: str, netuid: int, at: Block) -> object:
+    """One subnet's value; None where this runtime has no such item."""
+    try:
+        return (await reader.per_subnet(f"{_PALLET}.{name}", [netuid], at))[0]
+    except MissingItemError:
+        return None
+
+
+def _neurons(row: Mapping[str, object], hotkeys: Sequence[str], registered: Sequence[int]) -> tuple[Neuron, ...]:
+    earned, permits, owner = _items(row["Emission"]), _items(row["ValidatorPermit"]), str(row["SubnetOwnerHotkey"])
+    return tuple(
+        Neuron(
+            uid,
+            hotkey,
+            _whole(earned[uid]) if uid < len(earned) else 0,
+            taken,
+            is_owner=hotkey == owner,
+            is_validator=uid < len(permits) and bool(permits[uid]),
+        )
+        for uid, (hotkey, taken) in enumerate(zip(hotkeys, registered, strict=True))
+    )
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else []
+
+
+def _whole(value: object) -> int:
+    return int(str(value or 0))
 
 
 @dataclass(frozen=True)
@@ -59,28 +103,12 @@ class Holders:
     by_emission: Concentration
 
 
-async def read_holders(reader: ChainReader, netuid: int, at: Block) -> Holders:
-    """Who holds the seats and the emission of one subnet.
-
-    Raises:
-        UnknownSubnetError: there is no such subnet at that block.
-    """
-    standing = await read_standing(reader, netuid, at)
+async def read_holders(reader: ChainReader, standing: Standing, at: Block) -> Holders:
+    """Who holds the seats and the emission of one subnet, at the block of its standing."""
     owners = await reader.coldkeys([neuron.hotkey for neuron in standing.neurons], at) if standing.neurons else []
     seats = by_holder(owners, [1.0] * len(owners))
     emission = by_holder(owners, [float(neuron.emission_rao) for neuron in standing.neurons])
-    return Holders(netuid, at.number, concentration(seats.values()), concentration(emission.values()))
-
-
-@dataclass(frozen=True)
-class SubnetStandings:
-    """All subnets as the pruning of whole subnets sees them; one is pruned only when all `limit` places are taken."""
-
-    block: int
-    spec_version: int
-    immunity_blocks: int
-    limit: int
-    subnets: tuple[SubnetStanding, ...]
+    return Holders(standing.netuid, at.number, concentration(seats.values()), concentration(emission.values()))
 
 
 async def read_subnet_standings(reader: ChainReader, at: Block) -> SubnetStandings:
@@ -89,15 +117,15 @@ async def read_subnet_standings(reader: ChainReader, at: Block) -> SubnetStandin
     netuids = sorted(netuid for netuid, added in networks.items() if added)
     immunity = await reader.value(f"{_PALLET}.NetworkImmunityPeriod", at)
     limit = await reader.value(f"{_PALLET}.SubnetLimit", at)
-    births = await reader.per_subnet(f"{_PALLET}.NetworkRegisteredAt", netuids, at)
-    prices = await reader.per_subnet(f"{_PALLET}.SubnetMovingPrice", netuids, at)
+    names = ("NetworkRegisteredAt", "SubnetMovingPrice", "SubnetMechanism")
+    columns = await gathered([reader.per_subnet(f"{_PALLET}.{name}", netuids, at) for name in names])
     rows = tuple(
-        SubnetStanding(netuid, int(str(birth or 0)), _price(price))
-        for netuid, birth, price in zip(netuids, births, prices, strict=True)
+        SubnetStanding(netuid, _whole(birth), _price(price) if _whole(mechanism) else _FLAT_PRICE_TAO)
+        for netuid, birth, price, mechanism in zip(netuids, *columns, strict=True)
     )
-    return SubnetStandings(at.number, await reader.spec_version(), int(str(immunity or 0)), int(str(limit or 0)), rows)
+    return SubnetStandings(at.number, await reader.spec_version(), _whole(immunity), _whole(limit), rows)
 
 
 def _price(value: object) -> float:
     bits = value.get("bits") if isinstance(value, dict) else value
-    return int(str(bits or 0)) / _PRICE_UNIT
+    return _whole(bits) / _PRICE_UNIT

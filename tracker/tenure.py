@@ -35,6 +35,11 @@ class Survival:
             share = after
         return share if self.ages and age_blocks <= self.ages[-1] else (share if share == 0 else None)
 
+    def lost_between(self, first_blocks: int, last_blocks: int) -> float | None:
+        """Share of those alive at one age that is gone at a later one; None beyond what was watched."""
+        before, after = self.share_at(first_blocks), self.share_at(last_blocks)
+        return None if not before or after is None else 1 - after / before
+
     @property
     def median_blocks(self) -> int | None:
         """Age by which half are gone; None if half never went while watched."""

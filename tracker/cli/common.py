@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracker.chain.connect import Endpoint
+from tracker.chain.reader import ChainReader
 from tracker.errors import NotEnoughSnapshotsError, StorageError
+from tracker.files import parse_time
+from tracker.history import block_at
 from tracker.settings import TrackerSettings
-from tracker.store.database import open_engine
+from tracker.store.database import open_engine, shown_place
 from tracker.store.store import Store
 
 
@@ -101,6 +104,26 @@ async def open_store(settings: TrackerSettings) -> AsyncIterator[tuple[AsyncEngi
         yield engine, store
 
 
+async def first_block_of(
+    reader: ChainReader, since: datetime | None, days: float | None, first_block: int | None
+) -> int:
+    """The block at which a range starts, named in exactly one of three ways.
+
+    Raises:
+        ValueError: none or several were given.
+    """
+    given = [option for option in (since, days, first_block) if option is not None]
+    if len(given) != 1:
+        raise ValueError("say where to start with exactly one of --since, --days, --first-block")
+    if first_block is not None:
+        return first_block
+    if since is not None:
+        return await block_at(reader, parse_time(since.isoformat()))
+    head = await reader.finalized()
+    stamp = int(str(await reader.value("Timestamp.Now", head)))
+    return await block_at(reader, datetime.fromtimestamp(stamp / 1000, tz=UTC) - timedelta(days=days or 0))
+
+
 async def network_of(store: Store, settings: TrackerSettings, chosen: str | None) -> str:
     """The network to analyse: the one that was asked for, or the only one there is.
 
@@ -110,9 +133,8 @@ async def network_of(store: Store, settings: TrackerSettings, chosen: str | None
     """
     networks = sorted({network for network, _ in await store.blocks()})
     if not networks:
-        raise NotEnoughSnapshotsError(
-            f"no snapshot in {settings.dir} or {settings.store_place}: run `tracker snapshot`"
-        )
+        place = shown_place(settings.store_place)
+        raise NotEnoughSnapshotsError(f"no snapshot in {settings.dir} or {place}: run `tracker snapshot`")
     if chosen is not None and chosen in networks:
         return chosen
     if len(networks) == 1:

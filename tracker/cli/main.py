@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from tracker import cost as costs
 from tracker import files, show
 from tracker.chain.connect import connect
 from tracker.classify import compare as compare_pair
 from tracker.cli.common import DEFAULTS, Common, err, network_of, open_store, out, print_json, progress, utc_now
+from tracker.cli.costs import costs_app
 from tracker.cli.live import live
+from tracker.cli.seats import seats_app
 from tracker.errors import ExitCode, StorageError, TrackerError
 from tracker.model import Snapshot
 from tracker.ranking import Ranking, SortBy
 from tracker.scan import ScanOptions, take_snapshot
-from tracker.standing import read_holders
 from tracker.store.database import open_engine
 from tracker.store.query import Range, rank
 from tracker.store.store import Store
-from tracker.value import values
 from tracker.walkback import Walk, walk_back
 
 app = App(
@@ -33,7 +31,8 @@ app = App(
     help="Who is pushed out of Bittensor's subnets, and what a seat costs.",
     result_action="return_value",
 )
-app.update(live)
+for part in (costs_app, seats_app, live):
+    app.update(part)
 
 
 @app.command
@@ -149,73 +148,6 @@ def compare(snapshot1: Path, snapshot2: Path, *, top: int = 0, json: bool = Fals
         print_json(show.comparison_json(comparison))
     else:
         out().print(show.comparison_table(comparison, top))
-    return ExitCode.OK
-
-
-@app.command
-async def cost(
-    netuid: Annotated[tuple[int, ...], Parameter(name=["netuid", "--netuid", "--netuids"])] = (),
-    *,
-    common: Common = DEFAULTS,
-    csv: Annotated[Path | None, Parameter(name=["--csv", "--output-csv"])] = None,
-    tao_price_usd: str | None = None,
-) -> int:
-    """What a registration costs now, in these subnets or in all.
-
-    Args:
-        netuid: subnets; none means all.
-        csv: write a table here.
-        tao_price_usd: dollars per TAO, to show prices in dollars, too.
-    """
-    if tao_price_usd is not None:
-        costs.to_usd(0, tao_price_usd)
-    async with connect(common.endpoint) as reader:
-        found = await costs.read_costs(reader, netuid or None)
-    if csv is not None:
-        costs.write_csv(found.costs, csv)
-    if common.json:
-        print_json({"costs": [costs.as_json(one) for one in found.costs], "missing": list(found.missing)})
-    else:
-        out().print(show.cost_table(found.costs, tao_price_usd))
-    for number in found.missing:
-        err().print(f"no such subnet: {number}", style="yellow")
-    return ExitCode.FAILED if found.missing else ExitCode.OK
-
-
-@app.command
-async def value(*, common: Common = DEFAULTS, top: int = 0) -> int:
-    """Price of a seat against how contested it is; dead subnets are marked and come last.
-
-    Args:
-        top: rows to show; 0 shows all.
-    """
-    settings = common.settings
-    async with connect(common.endpoint) as reader:
-        found = await costs.read_costs(reader)
-    async with open_store(settings) as (engine, store):
-        network = await network_of(store, settings, common.network)
-        ranking = await rank(engine, Range(network), SortBy.CHANGES, include_root=True)
-    rows = values(found.costs, ranking.rows)
-    if common.json:
-        print_json([asdict(row) for row in rows])
-    else:
-        out().print(show.value_table(rows[:top] if top else rows))
-    return ExitCode.OK
-
-
-@app.command
-async def holders(netuid: int, *, common: Common = DEFAULTS) -> int:
-    """How concentrated a subnet is by coldkey, by seats and by emission.
-
-    Args:
-        netuid: the subnet.
-    """
-    async with connect(common.endpoint) as reader:
-        found = await read_holders(reader, netuid, await reader.finalized())
-    if common.json:
-        print_json(asdict(found))
-    else:
-        out().print(show.holders_table(found))
     return ExitCode.OK
 
 

@@ -12,7 +12,9 @@ from tracker.risk import Risk
 from tracker.store.details import Churn, churn, lives, prices
 from tracker.store.query import Range, rank
 from tracker.store.store import Store
+from tracker.subnet_risk import SubnetRisk
 from tracker.tenure import Survival, survival
+from tracker.watched import Watched
 
 #: Columns of the churn map; fewer where there are fewer periods.
 _MOST_SPANS = 24
@@ -33,11 +35,12 @@ class ReportData:
     prices: dict[int, list[tuple[int, int]]]
     tenure: dict[int, Survival]
     risks: tuple[Risk, ...] | None
+    subnet_risks: tuple[SubnetRisk, ...]
     torn: bool
 
 
 async def gather(
-    engine: AsyncEngine, wanted: Range, *, now: datetime, lines: int = 8, risks: tuple[Risk, ...] | None = None
+    engine: AsyncEngine, wanted: Range, *, now: datetime, lines: int = 8, watched: Watched | None = None
 ) -> ReportData:
     """The report of a range.
 
@@ -62,6 +65,7 @@ async def gather(
         churn=await churn(engine, wanted.network, ranking.first_block, ranking.last_block, spans),
         prices=await prices(engine, wanted.network, top),
         tenure={netuid: survival(await lives(engine, wanted.network, netuid), _LEAST_AT_RISK) for netuid in top},
-        risks=risks,
+        risks=None if watched is None else watched.risks,
+        subnet_risks=() if watched is None else watched.subnets,
         torn=first.is_torn or last.is_torn,
     )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -24,6 +24,11 @@ def store_url(place: str) -> str:
     if place.startswith("postgresql://"):
         return place.replace("postgresql://", "postgresql+asyncpg://", 1)
     return place if "://" in place else f"sqlite+aiosqlite:///{Path(place).expanduser().absolute()}"
+
+
+def shown_place(place: str) -> str:
+    """A store's place as it may be shown: without its password."""
+    return make_url(place).render_as_string(hide_password=True) if "://" in place else place
 
 
 @asynccontextmanager

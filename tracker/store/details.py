@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tracker.store import schema
-from tracker.store.schema import seat_change, snapshot, subnet_at
+from tracker.store.rows import from_microseconds
+from tracker.store.schema import seat_change, snapshot, subnet_at, subnet_span
 from tracker.tenure import Life, SeatState, lives_of_seat
 
 
@@ -55,6 +57,43 @@ async def prices(engine: AsyncEngine, network: str, netuids: list[int]) -> dict[
         for netuid, block, rao in await connection.execute(query):
             paths[netuid].append((block, rao))
     return paths
+
+
+@dataclass(frozen=True)
+class DayPrice:
+    """What a seat cost in one day of blocks; `day` is the time of its first snapshot."""
+
+    day: datetime
+    first_block: int
+    last_block: int
+    lowest_rao: int
+    highest_rao: int
+
+
+async def daily_prices(engine: AsyncEngine, network: str, netuid: int) -> list[DayPrice]:
+    """Lowest and highest price of each day, oldest first, so that bursts show over any range."""
+    query = (
+        select(
+            snapshot.c.time_microseconds,
+            subnet_span.c.first_block,
+            subnet_span.c.last_block,
+            subnet_span.c.lowest_burn_rao,
+            subnet_span.c.highest_burn_rao,
+        )
+        .join(schema.subnet, schema.subnet.c.id == subnet_span.c.subnet_id)
+        .join(
+            snapshot,
+            (snapshot.c.network == schema.subnet.c.network) & (snapshot.c.block == subnet_span.c.first_block),
+        )
+        .where(
+            schema.subnet.c.network == network,
+            schema.subnet.c.netuid == netuid,
+            subnet_span.c.lowest_burn_rao.is_not(None),
+        )
+        .order_by(subnet_span.c.first_block)
+    )
+    async with engine.connect() as connection:
+        return [DayPrice(from_microseconds(row[0]), *row[1:]) for row in await connection.execute(query)]
 
 
 async def lives(engine: AsyncEngine, network: str, netuid: int) -> list[Life]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -58,6 +59,14 @@ class Store:
             query = query.where(snapshot.c.network == network)
         async with self._engine.connect() as connection:
             return [(name, block) for name, block in await connection.execute(query)]
+
+    async def newest(self) -> tuple[str, int, datetime] | None:
+        """Network, block and time of the newest snapshot; None in an empty store."""
+        query = select(snapshot.c.network, snapshot.c.block, snapshot.c.time_microseconds)
+        async with self._engine.connect() as connection:
+            found = await connection.execute(query.order_by(snapshot.c.time_microseconds.desc()).limit(1))
+            row = found.one_or_none()
+        return None if row is None else (row.network, row.block, from_microseconds(row.time_microseconds))
 
     async def times(self) -> set[str]:
         """Times of all snapshots as they stand in file names."""

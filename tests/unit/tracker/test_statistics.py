@@ -7,16 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chains import chain
-from tracker.concentration import by_holder, concentration, self_replacement_share
+from tracker.concentration import by_holder, concentration
 from tracker.risk import (
     Neuron,
     Standing,
-    SubnetStanding,
     is_order_known,
     pruning_order,
     registrations_per_day,
     risk_of,
-    subnet_pruning_order,
 )
 from tracker.tenure import Life, SeatState, days, lives_of_seat, survival
 from tracker.walkback import Registration, Walk
@@ -109,19 +107,6 @@ def test_old_runtimes_have_no_known_order() -> None:
     assert not is_order_known(343)
 
 
-def test_subnets_are_pruned_by_price_then_age_and_never_while_immune() -> None:
-    rows = [
-        SubnetStanding(0, 0, 0.0),
-        SubnetStanding(1, 10, 2.0),
-        SubnetStanding(2, 30, 1.0),
-        SubnetStanding(3, 20, 1.0),
-        SubnetStanding(4, 95, 0.1),
-    ]
-    order, immune = subnet_pruning_order(rows, block=100, immunity_blocks=50)
-    assert [one.netuid for one in order] == [3, 2, 1]
-    assert [one.netuid for one in immune] == [4]
-
-
 def test_rates_come_from_exact_counts() -> None:
     assert registrations_per_day({1: 5}, 3_600) == {1: 10.0}
     assert registrations_per_day({1: 5}, 0) == {}
@@ -137,11 +122,11 @@ def test_concentration_of_equal_and_unequal_holders() -> None:
     assert by_holder(["a", "b", "a"], [1, 2, 3]) == {"a": 4, "b": 2}
 
 
-def test_self_replacement_looks_at_who_holds_seats_at_that_moment() -> None:
-    arrivals = [Registration(1, 0, "x", 10, 1), Registration(1, 1, "y", 20, 1), Registration(1, 0, "z", 30, 1)]
-    owners = {"a": "A", "b": "B", "x": "X", "y": "A", "z": "X"}
-    assert self_replacement_share({0: "a", 1: "b"}, arrivals, owners) == pytest.approx(1 / 3)
-    assert self_replacement_share({}, [], {}) is None
+def test_what_is_lost_between_two_ages_is_a_share_of_those_alive_at_the_first() -> None:
+    curve = survival([Life(0, 10, True), Life(0, 20, True), Life(0, 30, True), Life(0, 40, True)])
+    assert curve.lost_between(10, 30) == pytest.approx(2 / 3)
+    assert curve.lost_between(40, 50) is None
+    assert survival([Life(0, 10, False)]).lost_between(5, 20) is None
 
 
 def test_a_walk_vouches_for_subnets_that_never_shrank() -> None:
