@@ -145,6 +145,9 @@ class _Scan:
     async def _netuids(self, at: Block) -> list[int]:
         """The networks that exist; rows of dissolved ones stay in other maps for a while."""
         networks = await self.retried(lambda: self._reader.mapping(f"{_PALLET}.NetworksAdded", at))
+        unread = sorted(netuid for netuid, added in networks.items() if added is None)
+        if unread or not networks:  # a subnet that could not be read must not look dissolved
+            raise IncompleteSnapshotError(f"the list of networks at block {at.number} cannot be read: {unread}")
         return sorted(netuid for netuid, added in networks.items() if added)
 
     async def _column(self, name: str, netuids: Sequence[int], at: Block) -> dict[int, int | None]:

@@ -24,6 +24,7 @@ _PALLET: Final = "SubtensorModule"
 class Registration:
     """One neuron's arrival: when, where, who, and the price before it in rao (None for root, which has none).
 
+    `hotkey` is the newest one of the occupancy in the range: a swap keeps the seat and its registration block.
     `replaced` is the hotkey that sat there just before; None where the seat was free.
     """
 

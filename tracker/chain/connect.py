@@ -82,4 +82,6 @@ async def _open(endpoint: Endpoint) -> ChainReader:
         raise TrackerError(f"bittensor {version('bittensor')} cannot read today's chain; install 10.3 to 10.5 or 11")
     from tracker.chain.legacy import LegacyReader  # noqa: PLC0415
 
-    return await LegacyReader.open(endpoint.network)
+    return await LegacyReader.open(
+        endpoint.network, fallbacks=endpoint.fallbacks or (), archives=endpoint.archives or ()
+    )

@@ -40,11 +40,12 @@ async def churn(engine: AsyncEngine, network: str, first: int, last: int, spans:
     return Churn(first, width, {netuid: tuple(rows[netuid]) for netuid in sorted(rows)})
 
 
-async def prices(engine: AsyncEngine, network: str, netuids: list[int]) -> dict[int, list[tuple[int, int]]]:
-    """(block, rao) of these subnets, oldest first."""
+async def prices(engine: AsyncEngine, network: str, netuids: list[int]) -> dict[int, list[tuple[float, int]]]:
+    """(seconds since 1970, rao) of these subnets, oldest first."""
     query = (
-        select(schema.subnet.c.netuid, subnet_at.c.at_block, subnet_at.c.burn_rao)
+        select(schema.subnet.c.netuid, snapshot.c.time_microseconds, subnet_at.c.burn_rao)
         .join(schema.subnet, schema.subnet.c.id == subnet_at.c.subnet_id)
+        .join(snapshot, (snapshot.c.network == schema.subnet.c.network) & (snapshot.c.block == subnet_at.c.at_block))
         .where(
             schema.subnet.c.network == network,
             schema.subnet.c.netuid.in_(netuids),
@@ -52,10 +53,10 @@ async def prices(engine: AsyncEngine, network: str, netuids: list[int]) -> dict[
         )
         .order_by(subnet_at.c.at_block)
     )
-    paths: dict[int, list[tuple[int, int]]] = {netuid: [] for netuid in netuids}
+    paths: dict[int, list[tuple[float, int]]] = {netuid: [] for netuid in netuids}
     async with engine.connect() as connection:
-        for netuid, block, rao in await connection.execute(query):
-            paths[netuid].append((block, rao))
+        for netuid, microseconds, rao in await connection.execute(query):
+            paths[netuid].append((microseconds / 1e6, rao))
     return paths
 
 

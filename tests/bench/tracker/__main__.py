@@ -8,19 +8,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lab.chain.node import Faults
-from tests.support.chains import NETWORK, Addresses, Running, chain, running, snapshot_of
+from tests.bench.tracker.history import history
+from tests.support.chains import NETWORK
 from tracker import files
 from tracker.ranking import SortBy, rank_snapshots
 from tracker.store.database import open_engine
@@ -28,15 +34,34 @@ from tracker.store.query import Range, rank
 from tracker.store.store import Store
 
 LATENCY_MS = 50
-BLOCKS_BETWEEN = 300
 
 
-async def timed(where: Running, call: Callable[[], Awaitable[object]]) -> tuple[float, int]:
+@contextmanager
+def node() -> Iterator[str]:
+    """A simulated node of the main network's size as a process of its own, whose work is not ours."""
+    command = [sys.executable, "-u", "-m", "lab.chain", "--port", "0", "--scenario", "full"]
+    with subprocess.Popen([*command, "--delay-ms", str(LATENCY_MS)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None:
+                raise RuntimeError("the node has no output")
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
+def page(url: str, name: str) -> Any:
+    """A page of the simulated node."""
+    with urllib.request.urlopen(url.replace("ws://", "http://") + name, timeout=60) as answer:
+        return orjson.loads(answer.read())
+
+
+async def timed(url: str, call: Callable[[], Awaitable[object]]) -> tuple[float, int]:
     """Seconds and calls of one piece of work."""
-    where.node.calls.clear()
+    await asyncio.to_thread(page, url, "/_reset")
     started = time.perf_counter()
     await call()
-    return time.perf_counter() - started, len(where.node.calls)
+    seconds = time.perf_counter() - started
+    return seconds, len(await asyncio.to_thread(page, url, "/_log"))
 
 
 async def snapshots(table: Table) -> None:
@@ -45,38 +70,43 @@ async def snapshots(table: Table) -> None:
     from tracker.chain.connect import Endpoint, connect
     from tracker.scan import take_snapshot
 
-    async with running(chain("full"), Faults(delay_ms=LATENCY_MS)) as where:
-        async with connect(Endpoint(where.url)) as reader:
-            ours = [await timed(where, lambda: take_snapshot(reader, now=lambda: datetime.now(UTC))) for _ in range(3)]
+    with node() as url:
+        async with connect(Endpoint(url)) as reader:
+
+            async def ours() -> None:
+                await take_snapshot(reader, now=lambda: datetime.now(UTC))
+
+            await ours()  # the node encodes its state at the first question
+            runs = [await timed(url, ours) for _ in range(5)]
+        client = bittensor.Client(url, fallback_endpoints=[], archive_endpoints=[])
+        await client.connect()
+        block = (await asyncio.to_thread(page, url, "/_chain"))["finalized"]
 
         async def plain() -> None:
             view = await client.at(block)
             for netuid in range(129):
                 await view.subnets.metagraph(netuid)
 
-        client = bittensor.Client(where.url, fallback_endpoints=[], archive_endpoints=[])
-        await client.connect()
-        block = where.node.chain.finalized
-        theirs = await timed(where, plain)
+        theirs = await timed(url, plain)
         await client.close()
-    seconds, calls = median(run[0] for run in ours), ours[0][1]
+    seconds, calls = median(run[0] for run in runs), runs[0][1]
     table.add_row("snapshot of 129 subnets, 50 ms latency", f"{seconds:.2f} s, {calls} calls", "<= 2 s, <= 40 calls")
     table.add_row("  a metagraph per subnet", f"{theirs[0]:.2f} s, {theirs[1]} calls", f"{theirs[0] / seconds:.1f} x")
 
 
 async def analyses(table: Table, count: int, folder: Path) -> None:
-    source, addresses = chain("full"), Addresses()
-    source.head = source.base_block + BLOCKS_BETWEEN * (count + 1)
     async with open_engine(str(folder / "history.db")) as engine:
         store = Store(engine)
-        kept = []
-        for number in track(range(count), f"making {count} snapshots"):
-            taken = snapshot_of(source, source.base_block + BLOCKS_BETWEEN * (number + 1), addresses)
+        kept, taking_in = [], []
+        every = max(1, count // 20)
+        for number, taken in enumerate(track(history(count), f"making {count} snapshots", total=count)):
+            started = time.perf_counter()
             await store.add(taken)
-            if number % (count // 20) == 0:
+            taking_in.append(time.perf_counter() - started)
+            if number % every == 0:
                 kept.append(files.write(taken, folder / "files")[0])
         runs = []
-        for _ in range(5):
+        for _ in range(9):
             started = time.perf_counter()
             await rank(engine, Range(NETWORK), SortBy.REPLACEMENTS)
             runs.append(time.perf_counter() - started)
@@ -87,6 +117,7 @@ async def analyses(table: Table, count: int, folder: Path) -> None:
     size = (folder / "history.db").stat().st_size / 1e6
     table.add_row(f"analysis of {count} stored snapshots", f"{seconds:.3f} s, {size:.1f} MB", "<= 0.1 s for 1,000")
     table.add_row(f"  files in a loop ({len(kept)} read, scaled)", f"{plain:.1f} s", f"{plain / seconds:.0f} x")
+    table.add_row("taking one snapshot into the store", f"{median(taking_in) * 1000:.0f} ms", "")
 
 
 async def main(count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,8 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from lab.chain.chain import Chain
+from lab.chain.runtime import Runtime
+from lab.chain.scenarios import small
 from lab.services.postgres import EmbeddedPostgres
 from tests.support.chains import NETWORK, chain, snapshot_of
 from tracker import files
@@ -18,14 +23,24 @@ from tracker.errors import NotEnoughSnapshotsError, StorageError, UnknownSubnetE
 from tracker.history_files import take_in, write_out
 from tracker.model import Snapshot, Subnet
 from tracker.ranking import SortBy, rank_snapshots
-from tracker.store.database import open_engine, store_url
+from tracker.store.database import open_engine, shown_place, store_url
 from tracker.store.query import Range, price_path, rank
+from tracker.store.schema import subnet_span
 from tracker.store.store import Store
 
 pytestmark = pytest.mark.service
 SOURCE = chain()
+
+
+def long_chain() -> Chain:
+    """The small chain over four days, so that whole days lie in its middle."""
+    return small(Chain([(0, Runtime())], head=5_030_000))
+
+
 BLOCKS = [5_000_500, 5_001_100, 5_002_015, 5_003_001, 5_004_010, 5_004_200, 5_006_000, 5_009_997]
 TAKEN = [snapshot_of(SOURCE, block) for block in BLOCKS]
+FOUR_DAYS = long_chain()
+LONG = [snapshot_of(FOUR_DAYS, 5_000_500 + 1_700 * step) for step in range(17)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -136,3 +151,34 @@ async def test_a_database_that_does_not_answer_is_a_storage_error(tmp_path: Path
 def test_places_become_urls() -> None:
     assert store_url("postgresql://u@h/d") == "postgresql+asyncpg://u@h/d"
     assert store_url("/x/history.db") == "sqlite+aiosqlite:////x/history.db"
+
+
+async def test_sums_by_day_rank_any_range_as_the_files_do_whatever_the_order_of_arrival(engine: AsyncEngine) -> None:
+    store = Store(engine)
+    shuffled = list(LONG)
+    random.Random(3).shuffle(shuffled)
+    for taken in shuffled:
+        await store.add(taken)
+    for first, last in itertools.combinations(range(0, len(LONG), 2), 2):
+        wanted = Range(NETWORK, LONG[first].block, LONG[last].block)
+        found = await rank(engine, wanted, SortBy.CHANGES, include_root=True)
+        assert found == rank_snapshots(LONG[first : last + 1], SortBy.CHANGES, include_root=True)
+
+
+async def test_a_store_that_was_written_without_sums_gets_them_when_it_is_opened(tmp_path: Path) -> None:
+    place = str(tmp_path / "history.db")
+    async with open_engine(place) as engine:
+        for taken in LONG:
+            await Store(engine).add(taken)
+        before = await rank(engine, Range(NETWORK), SortBy.CHANGES)
+        async with engine.begin() as connection:
+            await connection.execute(delete(subnet_span))
+    async with open_engine(place) as engine:
+        assert await rank(engine, Range(NETWORK), SortBy.CHANGES) == before
+        async with engine.connect() as connection:
+            assert (await connection.execute(select(func.count()).select_from(subnet_span))).scalar_one() > 0
+
+
+def test_a_place_is_shown_without_its_password() -> None:
+    assert "secret" not in shown_place("postgresql://u:secret@h/d")
+    assert shown_place("/x/history.db") == "/x/history.db"
