@@ -24,6 +24,7 @@ from agent.watch.metrics import AgentMetrics
 from agent.watch.session import Collected, ResyncNeededError, Session, collect, collections_of
 from agent.watch.spacing import SyncSpacing
 from agent.watch.state_file import StateFile
+from app.protocol.cancellation import raise_if_cancelled
 from app.protocol.kubernetes_reads import ClusterReadError
 from app.protocol.monitoring import AgentState
 from app.protocol.objects import KubernetesObject
@@ -243,6 +244,7 @@ class Lifecycle:
             lost = [error for error in group.exceptions if isinstance(error, ClusterReadError)]
         finally:
             self._session = None
+        raise_if_cancelled()
         if lost:
             raise lost[0]
 

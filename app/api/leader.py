@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.services import Services
+from app.protocol.cancellation import raise_if_cancelled
 from app.storage.engine import OUTAGES, try_lock
 from app.storage.migrate import migrate
 from app.storage.sealing import align
@@ -78,6 +79,7 @@ async def _reign(services: Services, connection: AsyncConnection) -> None:
         services.link = None
         with contextlib.suppress(*OUTAGES, SQLAlchemyError):
             await connection.invalidate()
+    raise_if_cancelled()
 
 
 async def _watch(connection: AsyncConnection) -> None:

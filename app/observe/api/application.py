@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fastapi import FastAPI
@@ -55,6 +55,8 @@ class Services:
     checker: HealthChecker
     reconciler: Reconciler
     informers: InformerSupervisor | None
+    #: What runs beside the routes; one that has ended means that this process must be started again.
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 def build_services(
@@ -106,14 +108,16 @@ async def run_services(
         intake = await stack.enter_async_context(ListIntake(settings.redis_url))
         services = build_services(settings, redis, inventory, intake, now)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(services.writer.run()), tasks.create_task(services.checker.run())]
-            running.append(tasks.create_task(services.reconciler.run()))
+            writing = tasks.create_task(services.writer.run())
+            running = [tasks.create_task(services.checker.run()), tasks.create_task(services.reconciler.run())]
             if services.informers is not None:
                 running.append(tasks.create_task(services.informers.run()))
+            services.tasks.extend([writing, *running])
             try:
                 yield services
             finally:
                 await _end(running)
+                await _end([writing])  # last: the others' events wait for it
 
 
 async def _end(running: Sequence[asyncio.Task[None]]) -> None:
@@ -145,7 +149,10 @@ def create_application(
     return app
 
 
-async def _health(_request: Request) -> Response:
+async def _health(request: Request) -> Response:
+    services: Services = request.app.state.services
+    if any(task.done() for task in services.tasks):
+        return json_response({"status": "unhealthy", "service": "agent-monitor"}, 503)
     return json_response({"status": "healthy", "service": "agent-monitor"})
 
 

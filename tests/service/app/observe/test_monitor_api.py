@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import cast
@@ -48,6 +49,14 @@ async def test_c25_health_and_ping_answer_without_a_signature(monitor: RunningMo
         assert (await client.get("/ping")).json() == {"message": "pong"}
         assert (await client.get("/ready")).json() == {"ready": True, "problems": []}
         assert b"headframe_monitor_queue_depth" in (await client.get("/metrics")).content
+
+
+async def test_a_monitor_whose_background_work_ended_asks_to_be_restarted(monitor: RunningMonitor) -> None:
+    monitor.services.tasks.append(asyncio.create_task(asyncio.sleep(0)))
+    await asyncio.wait([monitor.services.tasks[-1]])
+    async with httpx.AsyncClient(base_url=monitor.url, trust_env=False) as client:
+        assert (await client.get("/health")).status_code == 503
+    monitor.services.tasks.pop()
 
 
 async def test_c26_a_registration_stores_every_kind_under_the_public_keys(agent: AgentClient, redis: Redis) -> None:

@@ -1,0 +1,63 @@
+"""What was told to end ends, though its own tasks fail at that very moment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import httpx
+import pytest
+
+from agent.watch.client import MonitorClient
+from agent.watch.lifecycle import Lifecycle, LifecycleParts
+from agent.watch.metrics import AgentMetrics
+from agent.watch.session import Collected, Session
+from agent.watch.state_file import StateFile
+from app.observe.informer import ClusterInformer, InformerServices
+from app.observe.metrics import MonitorMetrics
+from app.protocol.cluster_access import ClusterAccess
+from app.protocol.kubernetes_reads import ClusterReadError
+from tests.support.observe import SIGNER
+
+
+async def failing_group(started: asyncio.Event) -> None:
+    """A group whose task answers its cancellation with an error of its own."""
+
+    async def fails_when_cancelled() -> None:
+        try:
+            started.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ClusterReadError("the connection broke meanwhile") from None
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fails_when_cancelled())
+
+
+async def cancelled(task: asyncio.Task[None], started: asyncio.Event) -> None:
+    await started.wait()
+    task.cancel()
+    _, waiting = await asyncio.wait([task], timeout=30)
+    assert not waiting, "it runs on"
+    assert task.cancelled()
+
+
+async def test_an_informer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = asyncio.Event()
+    services = cast("InformerServices", SimpleNamespace(metrics=MonitorMetrics(), followed=set()))
+    informer = ClusterInformer("gpu-1", ClusterAccess("c", "https://api.invalid"), services)
+    monkeypatch.setattr(informer, "_session", lambda: failing_group(started))
+    await cancelled(asyncio.create_task(informer.run()), started)
+
+
+async def test_an_agent_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started = asyncio.Event()
+    async with httpx.AsyncClient() as kubernetes, MonitorClient("http://monitor.invalid", "gpu-1", SIGNER) as monitor:
+        state = StateFile(tmp_path / "url")
+        parts = LifecycleParts("gpu-1", (), kubernetes, lambda _: monitor, state, AgentMetrics())
+        lifecycle = Lifecycle(parts)
+        lifecycle._monitor = monitor
+        monkeypatch.setattr(Session, "run", lambda _: failing_group(started))
+        await cancelled(asyncio.create_task(lifecycle._own(Collected(()))), started)
