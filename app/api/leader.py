@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.api.renewal import keep_current
 from app.api.services import Services
 from app.protocol.cancellation import raise_if_cancelled
 from app.storage.engine import OUTAGES, try_lock
@@ -73,6 +74,7 @@ async def _reign(services: Services, connection: AsyncConnection) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(services.link.run())
             tasks.create_task(_watch(connection))
+            tasks.create_task(keep_current(services))
     except* (LostError, RedisError) as lost:
         log.warning("this worker leads no longer", error=str(lost.exceptions[0]))
     finally:
