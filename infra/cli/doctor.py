@@ -13,7 +13,7 @@ from typing import Final
 
 from infra.cli.stack_file import settings_of
 from infra.settings.load import validate
-from infra.settings.secrets import SSH_PRIVATE_KEY
+from infra.settings.secrets import HOTKEY_SEED, SECRET_KEYS, SSH_PRIVATE_KEY
 
 _CONNECT_SECONDS: Final = 5.0
 
@@ -71,9 +71,10 @@ def stack_settings(path: Path) -> list[Check]:
         return [Check("stack file", Verdict.FAIL, f"{path} is not there", "headframe init")]
     text = path.read_text()
     checks = [Check(f"setting {m.path}", Verdict.FAIL, m.wrong, m.command) for m in validate(settings_of(text))]
-    if f"headframe:{SSH_PRIVATE_KEY}:" not in text:
-        fix = "pulumi config set --secret ssh_private_key < ~/.ssh/id_ed25519"
-        checks.append(Check("SSH key", Verdict.FAIL, "the stack has none", fix))
+    for key in (SSH_PRIVATE_KEY, HOTKEY_SEED):
+        what, fix = SECRET_KEYS[key]
+        if f"headframe:{key}:" not in text:
+            checks.append(Check(f"secret {key}", Verdict.FAIL, f"the {what} is missing", fix))
     return checks or [Check("stack file", Verdict.OK, f"{path.name} is valid")]
 
 

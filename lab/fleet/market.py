@@ -27,6 +27,7 @@ _CHAIN_BLOCK_SECONDS: Final = 12.0
 _START_SECONDS: Final = 60.0
 _BUILD_SECONDS: Final = 3600.0
 _POLL_SECONDS: Final = 0.1
+_STANDARD_FILES: Final = 2
 _CLONE: Final = Path(__file__).resolve().parents[2]
 
 
@@ -100,7 +101,9 @@ class Market:
 
     def _spawn(self, module: str, arguments: list[str]) -> None:
         name, _, value = self._mark(module).partition("=")
-        # It is to outlive this process, which therefore neither waits for it nor answers for it.
+        # It is to outlive this process, which therefore neither waits for it nor answers for it; nor may it keep
+        # anything open that this process was given, such as the lock of whoever started it.
+        given = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > _STANDARD_FILES]
         os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", module, *arguments],
@@ -109,6 +112,7 @@ class Market:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(self._log(module)), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in given if _is_open(number)),
             ],
             setsid=True,
         )
@@ -148,6 +152,15 @@ def with_market(generated: Generated, market: Market) -> Generated:
         hotkey_ss58=generated.hotkey_ss58,
         market=market.describe(),
     )
+
+
+def _is_open(number: int) -> bool:
+    """Whether it is still open: the listing itself had one that is closed by now."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _listens(address: str, port: int) -> bool:

@@ -18,7 +18,7 @@ from infra.cli.init.interview import Answers, interview
 from infra.cli.init.new_file import composed, is_configured
 from infra.cli.init.probe import Probe, RealProbe
 from infra.settings.load import validate
-from infra.settings.secrets import SSH_PRIVATE_KEY
+from infra.settings.secrets import HOTKEY_SEED, SSH_PRIVATE_KEY
 
 EXAMPLE: Final = CLONE / "stacks" / "Pulumi.example.yaml"
 _NO_STACK: Final = "First choose a stack: pulumi stack init prod (or pulumi stack select NAME)"
@@ -104,3 +104,5 @@ def _must_be_valid(text: str) -> None:
 def _keep_secrets(engine: Engine, answers: Answers) -> None:
     """On standard input, so that no list of processes shows one."""
     engine.quietly("config", "set", "--secret", SSH_PRIVATE_KEY, stdin=answers.ssh_private_key)
+    if answers.hotkey_file is not None:
+        engine.quietly("config", "set", "--secret", HOTKEY_SEED, stdin=answers.hotkey_file)

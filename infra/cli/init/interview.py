@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.protocol.gpus import match_device_name
 from infra.cli.init import checks
 from infra.cli.init.askers import Asker, BadAnswerError, asked
-from infra.cli.init.key_files import hotkey_address, private_key_text
+from infra.cli.init.key_files import hotkey_address, hotkey_file_text, private_key_text
 from infra.cli.init.probe import Machine, Probe, fingerprint
 from infra.settings.rules import check_parts
 from infra.settings.tree import HostName
@@ -31,6 +31,8 @@ class Answers:
 
     ssh_private_key: str = field(repr=False)
     hotkey_ss58: str
+    #: Content of the hotkey's file; None where only its address was given.
+    hotkey_file: str | None = field(default=None, repr=False)
     operator_networks: list[str]
     kubernetes: dict[str, Any]
     chart_digest: str
@@ -48,7 +50,7 @@ def interview(asker: Asker, probe: Probe, defaults: Mapping[str, Any]) -> Answer
         BadAnswerError: an answer is wrong and the asker cannot be asked again.
     """
     key = private_key_text(asked(asker, "ssh_key", "File of the SSH private key for all machines", checks.key_file))
-    hotkey = hotkey_address(asked(asker, "hotkey", "Hotkey: SS58 address, or its JSON file", checks.hotkey))
+    hotkey = asked(asker, "hotkey", "Hotkey: its JSON file, or its SS58 address", checks.hotkey)
     text = "Networks that operators come from, with commas between"
     networks = asked(asker, "operator_networks", text, checks.networks, "0.0.0.0/0")
     kubernetes = _kubernetes(asker, probe, defaults["kubernetes"])
@@ -64,7 +66,8 @@ def interview(asker: Asker, probe: Probe, defaults: Mapping[str, Any]) -> Answer
         nodes.append(_gpu_node(asker, probe, key, at, name, {"control": control, "gpu_nodes": nodes}))
     return Answers(
         ssh_private_key=key,
-        hotkey_ss58=hotkey,
+        hotkey_ss58=hotkey_address(hotkey),
+        hotkey_file=hotkey_file_text(hotkey),
         operator_networks=[part.strip() for part in networks.split(",")],
         kubernetes=kubernetes,
         chart_digest=chart_digest,

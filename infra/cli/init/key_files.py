@@ -35,6 +35,12 @@ def private_key_text(path: str) -> str:
     return text
 
 
+def hotkey_file_text(given: str) -> str | None:
+    """Content of the hotkey file that was given; None where it was an address, whose seed nobody knows here."""
+    path = Path(given)
+    return path.read_text() if path.is_file() else None
+
+
 def hotkey_address(given: str) -> str:
     """The SS58 address: itself, or that of a hotkey file, whose seed must be its own.
 

@@ -24,7 +24,8 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A valid stack file that the commands take for the selected stack's."""
     text = io.StringIO()
     config: dict[str, object] = {f"headframe:{key}": value for key, value in fleet().items()}
-    YAML(typ="safe").dump({"config": {**config, "headframe:ssh_private_key": {"secure": "v1:x"}}}, text)
+    config |= {f"headframe:{key}": {"secure": "v1:x"} for key in ("ssh_private_key", "hotkey_seed")}
+    YAML(typ="safe").dump({"config": config}, text)
     file = tmp_path / "Pulumi.test.yaml"
     file.write_text(text.getvalue())
     monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(file))
@@ -62,7 +63,7 @@ def test_a_stack_file_is_judged_whole(path: Path, tmp_path: Path) -> None:
     path.write_text("config: {}\n")
     found = doctor.stack_settings(path)
     assert {check.verdict for check in found} == {Verdict.FAIL}
-    assert "SSH key" in {check.name for check in found}
+    assert {"secret ssh_private_key", "secret hotkey_seed"} <= {check.name for check in found}
     assert doctor.stack_settings(tmp_path / "none.yaml")[0].fix == "headframe init"
 
 

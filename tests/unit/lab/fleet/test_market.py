@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_what_carries_the_mark_is_ended_and_nothing_else(tmp_path: Path) -> None
         assert ours.wait(10) != 0
         assert other.poll() is None
         other.kill()
+
+
+def test_what_outlives_the_command_keeps_nothing_of_it_open(tmp_path: Path) -> None:
+    market = Market(tmp_path, "127.12.34.57")
+    mark = f"HEADFRAME_LAB_MARKET=lab.chain@{tmp_path}"
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        try:
+            with pytest.raises(MarketError):
+                market.start(tmp_path / "no-image.tar")
+            (chain,) = marked(mark)
+            held = {os.readlink(f"/proc/{chain}/fd/{number}") for number in os.listdir(f"/proc/{chain}/fd")}
+        finally:
+            market.stop()
+    assert str(tmp_path / "lock") not in held
 
 
 def test_a_process_that_does_not_listen_is_told_with_its_log(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from infra.cli.app import app
 from infra.cli.init.probe import Machine, RealProbe
 from tests.support.preview_stack import Stack
-from tests.support.settings import HOTKEY
+from tests.support.settings import HOTKEY, HOTKEY_SEED
 from tests.support.specs import key_pair
 from tests.support.sshd import LoopbackSshd
 
@@ -34,13 +34,15 @@ def test_init_looks_at_the_machine_and_writes_a_stack_with_its_key_encrypted(
 ) -> None:
     key = tmp_path / "key"
     key.write_text(key_pair("client")[0])
+    hotkey = tmp_path / "hotkey"
+    hotkey.write_text(json.dumps({"ss58Address": HOTKEY, "secretSeed": HOTKEY_SEED}))
     spec = sshd.spec()
     control = {
         "address": "9.0.0.10", "ssh_host": "127.0.0.1", "ssh_port": sshd.port, "ssh_user": spec.user, "host_key": "yes",
         "cores": 8, "ram_gib": 64,
     }  # fmt: skip
     answers = {
-        "ssh_key": str(key), "hotkey": HOTKEY, "kubernetes": {"source": "file:///opt/k3s"}, "control": control,
+        "ssh_key": str(key), "hotkey": str(hotkey), "kubernetes": {"source": "file:///opt/k3s"}, "control": control,
         "gpu_runtime": {"digest": "0" * 64},
     }  # fmt: skip
     file = tmp_path / "answers.yaml"
@@ -55,6 +57,7 @@ def test_init_looks_at_the_machine_and_writes_a_stack_with_its_key_encrypted(
     loaded = YAML(typ="safe").load(text)
     assert loaded["config"]["headframe:control"]["ssh"]["host_key"] == spec.host_key
     assert set(loaded["config"]["headframe:ssh_private_key"]) == {"secure"}
+    assert set(loaded["config"]["headframe:hotkey_seed"]) == {"secure"}
     assert "PRIVATE KEY" not in text
     told = new_stack.engine.quietly("config", "get", "ssh_private_key")
     assert told.strip() == key_pair("client")[0].strip()

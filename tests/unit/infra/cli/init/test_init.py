@@ -23,7 +23,7 @@ from infra.cli.init import checks
 from infra.cli.init.askers import AnswerFile, BadAnswerError, Terminal
 from infra.cli.init.command import EXAMPLE, InitError, write_stack
 from infra.cli.init.interview import Answers, interview
-from infra.cli.init.key_files import KeyFileError, hotkey_address, private_key_text
+from infra.cli.init.key_files import KeyFileError, hotkey_address, hotkey_file_text, private_key_text
 from infra.cli.init.new_file import composed, is_configured
 from infra.cli.init.probe import Machine, RealProbe, checksum_in, fingerprint
 from infra.cli.stack_file import settings_of
@@ -190,6 +190,8 @@ def test_a_hotkey_file_gives_its_address(tmp_path: Path) -> None:
     path.write_text(json.dumps({"ss58Address": address, "secretSeed": seed}))
     assert hotkey_address(str(path)) == address
     assert checks.hotkey(str(path)) is None
+    assert hotkey_file_text(str(path)) == path.read_text()
+    assert hotkey_file_text(HOTKEY) is None
 
 
 def test_checksums_are_read_from_the_releases_list() -> None:
