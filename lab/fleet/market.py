@@ -103,7 +103,7 @@ class Market:
         name, _, value = self._mark(module).partition("=")
         # It is to outlive this process, which therefore neither waits for it nor answers for it; nor may it keep
         # anything open that this process was given, such as the lock of whoever started it.
-        given = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > _STANDARD_FILES]
+        given = [number for number in _open_files("self") if number > _STANDARD_FILES]
         os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", module, *arguments],
@@ -152,6 +152,10 @@ def with_market(generated: Generated, market: Market) -> Generated:
         hotkey_ss58=generated.hotkey_ss58,
         market=market.describe(),
     )
+
+
+def _open_files(process: str) -> list[int]:
+    return [int(entry.name) for entry in Path(f"/proc/{process}/fd").iterdir()]
 
 
 def _is_open(number: int) -> bool:

@@ -46,26 +46,16 @@ def test_what_carries_the_mark_is_ended_and_nothing_else(tmp_path: Path) -> None
         other.kill()
 
 
-def test_what_outlives_the_command_keeps_nothing_of_it_open(tmp_path: Path) -> None:
-    market = Market(tmp_path, "127.12.34.57")
-    mark = f"HEADFRAME_LAB_MARKET=lab.chain@{tmp_path}"
+def test_a_process_that_does_not_listen_is_told_and_none_keeps_files_of_the_command_open(tmp_path: Path) -> None:
+    market = Market(tmp_path, "127.12.34.56")
     with (tmp_path / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         try:
-            with pytest.raises(MarketError):
+            with pytest.raises(MarketError, match=r"lab.validator does not listen .*validator.log"):
                 market.start(tmp_path / "no-image.tar")
-            (chain,) = marked(mark)
-            held = {os.readlink(f"/proc/{chain}/fd/{number}") for number in os.listdir(f"/proc/{chain}/fd")}
+            (chain,) = marked(f"HEADFRAME_LAB_MARKET=lab.chain@{tmp_path}")
+            held = {str(entry.readlink()) for entry in Path(f"/proc/{chain}/fd").iterdir()}
         finally:
             market.stop()
     assert str(tmp_path / "lock") not in held
-
-
-def test_a_process_that_does_not_listen_is_told_with_its_log(tmp_path: Path) -> None:
-    market = Market(tmp_path, "127.12.34.56")
-    try:
-        with pytest.raises(MarketError, match=r"lab.validator does not listen .*validator.log"):
-            market.start(tmp_path / "no-image.tar")
-    finally:
-        market.stop()
     assert (tmp_path / "logs" / "validator.log").exists()
