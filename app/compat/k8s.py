@@ -16,7 +16,7 @@ from app.compat.runtime import current
 from app.compat.schemas import GPU, Chute, Deployment, Server
 from app.gepetto.decision.intents import Evidence, Launch, Terminate
 from app.gepetto.execution.launch import LaunchOrder, LaunchResult
-from app.gepetto.kubernetes.manifests import JobPort, job_name
+from app.gepetto.kubernetes.plan import JobPort, job_name
 from app.gepetto.ports import UnavailableError
 from app.gepetto.world.views import DeploymentState, DeploymentView, PodView
 from app.protocol import labels

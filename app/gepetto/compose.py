@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ import httpx
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.compat.runtime import Runtime
@@ -33,6 +32,7 @@ from app.gepetto.ingest.feeds import FeedReader
 from app.gepetto.ingest.validators import ValidatorAdapter
 from app.gepetto.ingest.world import World
 from app.gepetto.kubernetes.client import Clusters
+from app.gepetto.kubernetes.kubeconfigs import Kubeconfigs
 from app.gepetto.kubernetes.notices import Notices, own_cluster
 from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
@@ -44,7 +44,7 @@ from app.protocol.signing import Signer
 from app.protocol.validators import Validators
 from app.storage.engine import OUTAGES, create_engine
 from app.storage.migrate import migrate
-from app.storage.sealing import SealError, Vault
+from app.storage.sealing import Vault
 from app.validators.client import ValidatorClient
 from app.validators.stream import Consumer
 from app.validators.transport import Transport, new_http_client
@@ -55,52 +55,6 @@ LAUNCHES_PER_SECOND = 10.0
 LAUNCH_BURST = 20
 EVENT_GROUP = "gepetto"
 RETRY_SECONDS = 1.0
-NEW_SERVER_SECONDS = 2.0
-
-
-class Kubeconfigs:
-    """Kubeconfigs by server, read from the database now and then; never logged, never on disk."""
-
-    def __init__(self, engine: AsyncEngine, vault: Vault, clock: Callable[[], float] = time.monotonic) -> None:
-        self._engine, self._vault, self._clock = engine, vault, clock
-        self._found: dict[str, tuple[str, str]] = {}
-        self._read_at = -NEW_SERVER_SECONDS
-
-    def of(self, server_id: str) -> tuple[str, str] | None:
-        """Cluster name and kubeconfig."""
-        return self._found.get(server_id)
-
-    async def refresh(self) -> None:
-        """Read them all; a server without one is left out, and only that one."""
-        statement = text("SELECT server_id, name, kubeconfig FROM servers WHERE coalesce(kubeconfig, '') <> ''")
-        async with asyncio.timeout(30), self._engine.connect() as connection:
-            rows = (await connection.execute(statement)).all()
-        self._found = {
-            server_id: (name, opened)
-            for server_id, name, stored in rows
-            if (opened := self._opened(server_id, stored)) is not None
-        }
-
-    def _opened(self, server_id: str, stored: str) -> str | None:
-        try:
-            return self._vault.open(server_id, stored)
-        except SealError as error:
-            log.warning("a server cannot be reached", reason=str(error))
-            return None
-
-    async def look_again(self) -> None:
-        """For a server that was not there at the last reading: read anew, unless that was only just done.
-
-        Raises:
-            UnavailableError: the database does not answer.
-        """
-        if self._clock() - self._read_at < NEW_SERVER_SECONDS:
-            return
-        self._read_at = self._clock()
-        try:
-            await self.refresh()
-        except OUTAGES as error:
-            raise UnavailableError(f"kubeconfigs cannot be read: {type(error).__name__}") from error
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.gepetto.decision.configuration import Configuration
-from app.gepetto.kubernetes.manifests import PodSettings, PullPolicy
+from app.gepetto.kubernetes.plan import PodSettings, PullPolicy
 from app.protocol import labels
 from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride
 from app.protocol.ports import ClusterPort

@@ -21,7 +21,7 @@ from app.gepetto.decision.intents import (
 from app.gepetto.execution.ending import Ender, EndingResult
 from app.gepetto.execution.launch import Launcher, LaunchOrder, LaunchOutcome, LaunchResult, job_ports_of
 from app.gepetto.execution.limits import ServerLocks, TokenBucket
-from app.gepetto.kubernetes import manifests
+from app.gepetto.kubernetes.plan import job_name, service_name
 from app.gepetto.ports import LaunchRefusal, UnavailableError
 from app.gepetto.world.snapshot import Snapshot
 from app.storage.engine import OUTAGES
@@ -192,9 +192,9 @@ class Executor:
         store = self.launcher.store
         try:
             cluster = await self.launcher.clusters.of(server_id)
-            name = manifests.service_name(deployment_id)
+            name = service_name(deployment_id)
             ports = await cluster.service_ports(name) if step is JournalStep.SERVICE else None
-            if ports and await cluster.has_job(manifests.job_name(deployment_id)):
+            if ports and await cluster.has_job(job_name(deployment_id)):
                 await store.launched(deployment_id, host, ports.get(("TCP", 8000), next(iter(ports.values()))))
                 return "launch resumed"
             await cluster.delete_deployment(deployment_id)

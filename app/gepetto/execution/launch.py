@@ -15,7 +15,8 @@ import structlog
 from app.gepetto.decision.intents import Launch, WarmUp
 from app.gepetto.execution.store import Store
 from app.gepetto.kubernetes import manifests
-from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
+from app.gepetto.kubernetes.plan import DeploymentPlan, JobPort, PodSettings, service_name
+from app.gepetto.kubernetes.warm_up import warm_up_job
 from app.gepetto.ports import ClustersPort, LaunchFailedError, LaunchRefusal, UnavailableError, ValidatorPort
 from app.protocol.instances import LaunchConfig
 from app.storage.journal import JournalKind, JournalStep
@@ -93,7 +94,7 @@ class Launcher:
         order = LaunchOrder(Launch(intent.chute_id, "", intent.server_id, 0), "", ())
         plan = plan_of(order, facts, LaunchConfig(token="", config_id="warm-up"))
         try:
-            await (await self.clusters.of(intent.server_id)).warm_up(manifests.warm_up_job(plan, self.settings))
+            await (await self.clusters.of(intent.server_id)).warm_up(warm_up_job(plan, self.settings))
         except (UnavailableError, LaunchFailedError) as error:
             log.info("no warm-up", chute=intent.chute_id, reason=str(error))
             return False
@@ -124,7 +125,7 @@ class Launcher:
             await self.store.step(order.deployment_id, JournalKind.LAUNCH, JournalStep.SERVICE)
             await cluster.create_job(manifests.job(plan, self.settings, ports))
             # A cleaner on the worker removes Services without a Job: the gap between the two is the risk.
-            if await cluster.service_ports(manifests.service_name(plan.deployment_id)) is None:
+            if await cluster.service_ports(service_name(plan.deployment_id)) is None:
                 return await self._roll_back(
                     order, "its Service was removed before its Job was there", release_job=True
                 )

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.gepetto.ingest.world import Bounty, World
+from app.gepetto.ingest.chute_views import Bounty
+from app.gepetto.ingest.world import World
 from app.gepetto.world.views import JobView, OrderKind
 from app.protocol import events
 from app.protocol.events import Event, Reason

@@ -6,20 +6,20 @@ Views are made anew only for what changed, so that a decision can reuse its colu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from app.gepetto.decision.intents import Intent, Launch, Swap
+from app.gepetto.ingest.chute_views import Bounty, Counts, chute_view
 from app.gepetto.ingest.clusters import ClusterState
-from app.gepetto.ingest.rows import DeploymentRow, Rows, ServerRow
+from app.gepetto.ingest.row_views import ServerFacts, deployment_view, instance_view, masks_of, server_view
+from app.gepetto.ingest.rows import Rows
 from app.gepetto.world.snapshot import Snapshot, SourceName, cluster_source
 from app.gepetto.world.views import (
     NOTHING,
     ChuteView,
-    DeploymentState,
     DeploymentView,
     Failure,
-    InstanceView,
     JobView,
     Order,
     OrderKind,
@@ -29,23 +29,9 @@ from app.gepetto.world.views import (
 from app.protocol.chutes import ChuteRecord, Utilization
 from app.protocol.instances import ActiveInstance, InstanceRecord
 from app.protocol.servers import RemoteServer
-from app.protocol.wire import version_tuple
 
-#: Free disk assumed where nobody measured it.
-ASSUMED_DISK_GB = 500.0
 JOB_LIFE_SECONDS = 600.0
 ORDER_LIFE_SECONDS = 24 * 3600.0
-MAINTENANCE_PENDING = 0.0
-LEASE_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounty:
-    """What an event said of a chute's bounty, until the next list says otherwise."""
-
-    multiplier: float | None
-    boost: float | None
-    heard_at: float
 
 
 @dataclass
@@ -121,7 +107,7 @@ class World:
             jobs=tuple(job for job in self.jobs.values() if job.id not in taken),
             failures=tuple(Failure(s, c, n, until) for c, s, n, until in self.rows.failures if s != "*"),
             pods=tuple(pod for state in self.clusters.values() for pod in state.pods),
-            instances=tuple(_instance_view(validator, item) for validator, item in self.instances.values()),
+            instances=tuple(instance_view(validator, item) for validator, item in self.instances.values()),
             orders=tuple(self.orders.values()) + self._requests(),
             sources=dict(self.sources),
             seed=self.seed,
@@ -137,35 +123,14 @@ class World:
         return {item.instance_id: item.compute_multiplier or 0.0 for item in self.active}
 
     def _deployments(self) -> tuple[DeploymentView, ...]:
-        multipliers = self._multipliers()
-        masks = _masks(self.rows.servers)
-        return tuple(self._deployment(row, masks, multipliers) for row in self.rows.deployments)
-
-    def _deployment(
-        self, row: DeploymentRow, masks: Mapping[str, int], multipliers: Mapping[str, float]
-    ) -> DeploymentView:
-        record = self.chutes.get(row.chute_id)
-        created = row.created_at or 0.0
-        return DeploymentView(
-            id=row.deployment_id,
-            chute_id=row.chute_id,
-            version=row.version,
-            server_id=row.server_id,
-            gpu_mask=masks.get(row.deployment_id, 0),
-            state=_state(row),
-            since=row.activated_at or row.verified_at or created,
-            created_at=created,
-            validator=row.validator,
-            activated_at=row.activated_at,
-            verified_at=row.verified_at,
-            config_id=row.config_id,
-            instance_id=row.instance_id,
-            multiplier=multipliers.get(row.instance_id or "", 0.0),
-            job_id=row.job_id,
-            preemptible=row.preemptible,
-            public=record is None or record[1].public is not False,
-            lease_until=0.0 if row.worked_at is None else row.worked_at + LEASE_SECONDS,
-        )
+        multipliers, masks = self._multipliers(), masks_of(self.rows.servers)
+        found = []
+        for row in self.rows.deployments:
+            record = self.chutes.get(row.chute_id)
+            mask, multiplier = masks.get(row.deployment_id, 0), multipliers.get(row.instance_id or "", 0.0)
+            public = record is None or record[1].public is not False
+            found.append(deployment_view(row, mask, multiplier, public=public))
+        return tuple(found)
 
     def _servers(self, now: float, launching: list[Launch]) -> tuple[ServerView, ...]:
         starts = Counter(row.server_id for row in self.rows.deployments if not row.active and not row.draining)
@@ -179,41 +144,21 @@ class World:
         for server_id, chute_id in (*self.rows.cached, *self.warmed):
             cached.setdefault(server_id, {})[chute_id] = 0  # the size is not known, that it ran there is
         for row in self.rows.servers:
-            view = self._server(row, now, starts[row.server_id], flying.get(row.server_id, 0), failures[row.server_id])
-            view = replace(view, cached_chutes=cached.get(row.server_id, NOTHING))
+            source = self.sources.get(cluster_source(row.name), Source())
+            facts = ServerFacts(
+                self.remote_servers.get(row.server_id),
+                self.clusters.get(row.name),
+                source.is_fresh(now, self.fresh_seconds),
+                starts[row.server_id],
+                flying.get(row.server_id, 0),
+                failures[row.server_id],
+                cached.get(row.server_id, NOTHING),
+            )
+            view = server_view(row, facts, now)
             known = self._server_views.get(row.server_id)
             fresh[row.server_id] = known if known == view else view
         self._server_views = fresh
         return tuple(fresh.values())
-
-    def _server(self, row: ServerRow, now: float, starts: int, flying: int, failures: int) -> ServerView:
-        remote = self.remote_servers.get(row.server_id)
-        state = self.clusters.get(row.name)
-        source = self.sources.get(cluster_source(row.name), Source())
-        models = Counter(model for _, model, _, _ in row.gpus)
-        model = models.most_common(1)[0][0] if models else ""
-        free = 0
-        for bit, (_, ref, verified, deployment_id) in enumerate(row.gpus):
-            if verified and deployment_id is None and ref == model:
-                free |= 1 << bit
-        return ServerView(
-            id=row.server_id,
-            name=row.name,
-            validator=row.validator,
-            gpu_type=model,
-            gpu_total=len(row.gpus),
-            free_mask=free & ~flying,
-            hourly_cost=row.hourly_cost,
-            locked=row.locked,
-            tee=row.is_tee,
-            vm_version=version_tuple(remote.version) if remote is not None and remote.version else None,
-            healthy=state is not None and state.healthy and source.is_fresh(now, self.fresh_seconds),
-            maintenance_at=MAINTENANCE_PENDING if remote is not None and remote.maintenance_pending else None,
-            disk_free_gb=ASSUMED_DISK_GB if state is None or state.disk_free_gb is None else state.disk_free_gb,
-            starts_in_progress=starts,
-            quarantine_until=now + 60 if failures >= 3 else 0.0,
-            gpu_ids=tuple(gpu for gpu, _, _, _ in row.gpus),
-        )
 
     def _chutes(self, launching: list[Launch]) -> tuple[ChuteView, ...]:
         rows = self.rows.deployments
@@ -228,99 +173,15 @@ class World:
         refused = {chute: until for chute, server, _, until in self.rows.failures if server == "*"}
         fresh: dict[str, ChuteView] = {}
         for chute_id, (validator, record) in self.chutes.items():
-            view = _chute_view(
+            view = chute_view(
                 validator,
                 record,
                 self.utilization.get(chute_id),
                 self.bounties.get(chute_id),
-                _Counts(mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id]),
+                Counts(mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id]),
             )
             view = replace(view, banned=chute_id in banned, refuse_until=refused.get(chute_id, 0.0))
             known = self._chute_views.get(chute_id)
             fresh[chute_id] = known if known == view else view
         self._chute_views = fresh
         return tuple(fresh.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    active: int
-    pending: int
-    everywhere: int
-
-
-def _state(row: DeploymentRow) -> DeploymentState:
-    if row.draining:
-        return DeploymentState.DRAINING
-    if row.active:
-        return DeploymentState.ACTIVE
-    if row.verified_at is not None:
-        return DeploymentState.VERIFIED
-    if row.instance_id is not None:
-        return DeploymentState.KNOWN
-    return DeploymentState.RESERVED if row.stub else DeploymentState.LAUNCHED
-
-
-def _masks(servers: tuple[ServerRow, ...]) -> dict[str, int]:
-    masks: dict[str, int] = {}
-    for server in servers:
-        for bit, (_, _, _, deployment_id) in enumerate(server.gpus):
-            if deployment_id is not None:
-                masks[deployment_id] = masks.get(deployment_id, 0) | 1 << bit
-    return masks
-
-
-def _instance_view(validator: str, item: InstanceRecord) -> InstanceView:
-    return InstanceView(
-        id=item.instance_id,
-        chute_id=item.chute_id,
-        config_id=item.config_id,
-        created_at=item.created_at.timestamp() if item.created_at else 0.0,
-        active=bool(item.active),
-        verified_at=item.last_verified_at.timestamp() if item.last_verified_at else None,
-        validator=validator,
-    )
-
-
-def _chute_view(
-    validator: str, record: ChuteRecord, usage: Utilization | None, bounty: Bounty | None, counts: _Counts
-) -> ChuteView:
-    factors = record.compute_multiplier_factors or {}
-    listed = factors.get("bounty_boost") or factors.get("bounty")
-    boost = bounty.boost if bounty is not None and bounty.boost else listed if isinstance(listed, int | float) else 1.0
-    multiplier = record.effective_compute_multiplier
-    if bounty is not None and bounty.multiplier is not None:
-        multiplier = bounty.multiplier
-    now = 1.0 if multiplier is None else multiplier
-    live = usage.total_instance_count if usage is not None else None
-    return ChuteView(
-        id=record.chute_id,
-        version=record.version,
-        name=record.name or "",
-        validator=validator,
-        gpu_count=record.gpu_count,
-        gpu_types=frozenset(record.gpu_refs),
-        tee=record.tee,
-        public=record.public is not False,
-        preemptible=record.preemptible,
-        has_cords=record.cords is None or bool(record.cords),
-        is_cpu=record.is_cpu_only,
-        disabled=record.disabled,
-        scalable=usage is None or usage.scalable is not False,
-        update_in_progress=usage is not None and usage.update_in_progress is True,
-        image=record.image,
-        runtime_version=version_tuple(record.chutes_version),
-        m_eff=now,
-        m_target=now / boost if boost else now,
-        bounty_boost=float(boost),
-        bounty=bounty is not None or bool(record.bounty),
-        allowance=None if usage is None else usage.scale_allowance,
-        target=None if usage is None or live is None else usage.target_count,
-        live=live if live is not None else counts.everywhere,
-        utilization=max((usage.utilization_5m or 0.0), (usage.utilization_15m or 0.0)) if usage else 0.0,
-        rate_limit=(usage.rate_limit_ratio_5m or 0.0) if usage else 0.0,
-        max_instances=record.max_instances,
-        my_active=counts.active,
-        my_pending=counts.pending,
-        global_active=counts.everywhere,
-    )

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from app.gepetto.kubernetes.disk import free_disk_gb
-from app.gepetto.kubernetes.manifests import JsonObject, job_name, service_name
+from app.gepetto.kubernetes.plan import JsonObject, job_name, service_name
 from app.gepetto.kubernetes.reading import at, merge, node_ports, pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
 from app.gepetto.world.views import PodView

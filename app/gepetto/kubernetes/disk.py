@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from app.gepetto.kubernetes.manifests import JsonObject
+from app.gepetto.kubernetes.plan import JsonObject
 from app.gepetto.kubernetes.reading import at
 
 #: Kept free for images, logs and the system, in GiB.

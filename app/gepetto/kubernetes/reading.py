@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.gepetto.kubernetes.manifests import JsonObject
+from app.gepetto.kubernetes.plan import JsonObject
 from app.gepetto.world.views import PodView
 from app.protocol import labels
 

@@ -25,7 +25,7 @@ from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.execution.store import Store
 from app.gepetto.ingest.validators import ValidatorAdapter
 from app.gepetto.kubernetes.client import ClusterClient
-from app.gepetto.kubernetes.manifests import PodSettings
+from app.gepetto.kubernetes.plan import PodSettings
 from app.protocol.signing import Signer
 from app.protocol.validators import ValidatorEntry
 from app.storage.engine import create_engine

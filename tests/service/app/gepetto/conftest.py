@@ -19,7 +19,7 @@ from app.gepetto.execution.executor import Executor
 from app.gepetto.execution.launch import Launcher
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.execution.store import Store
-from app.gepetto.kubernetes.manifests import PodSettings
+from app.gepetto.kubernetes.plan import PodSettings
 from app.storage.engine import create_engine
 from app.storage.migrate import migrate
 from lab.kubernetes.apiserver import LocalApiServer

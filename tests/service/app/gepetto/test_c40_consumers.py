@@ -18,7 +18,7 @@ from app.gepetto.execution.launch import LaunchOrder
 from app.gepetto.ingest.clusters import CachedClusters, ClusterState
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.client import ClusterClient, client_from_kubeconfig
-from app.gepetto.kubernetes.manifests import PodSettings
+from app.gepetto.kubernetes.plan import PodSettings
 from app.observe import readings
 from lab.services.redis import EmbeddedRedis
 from tests.service.app.gepetto.conftest import Stage

@@ -8,7 +8,7 @@ import pytest
 
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.client import ClusterClient, Clusters, client_from_kubeconfig
-from app.gepetto.kubernetes.manifests import DeploymentPlan, PodSettings
+from app.gepetto.kubernetes.plan import DeploymentPlan, PodSettings
 from app.gepetto.kubernetes.reading import pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
 from lab.kubernetes.apiserver import LocalApiServer

@@ -8,7 +8,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from app.gepetto.kubernetes import manifests
-from app.gepetto.kubernetes.manifests import DeploymentPlan, JobPort, PodSettings
+from app.gepetto.kubernetes.container import environment, image_reference
+from app.gepetto.kubernetes.plan import DeploymentPlan, JobPort, PodSettings
+from app.gepetto.kubernetes.warm_up import warm_up_job
 from app.protocol.model_cache import CacheOverride
 
 SETTINGS = PodSettings(miner_ss58="5Miner")
@@ -77,12 +79,12 @@ def test_27_01_the_virtual_machine_decides_registry_and_downloads(
     machine: tuple[int, int, int] | None, minimum: str, direct: bool, xet: bool
 ) -> None:
     plan = replace(PLAN, vm_version=machine)
-    image = manifests.image_reference(plan, replace(SETTINGS, mtls_registry_min_version=minimum))
+    image = image_reference(plan, replace(SETTINGS, mtls_registry_min_version=minimum))
     proxy = "5validator.localregistry.chutes.ai:30500/someone/thing:1"
     assert image == ("registry.chutes.ai/someone/thing:1" if direct else proxy)
-    environment = manifests.environment(plan, node_ports(plan))
-    assert ("TOKIO_WORKER_THREADS" in environment) is xet
-    assert ("HF_HUB_DISABLE_XET" in environment) is not xet
+    found = environment(plan, node_ports(plan))
+    assert ("TOKIO_WORKER_THREADS" in found) is xet
+    assert ("HF_HUB_DISABLE_XET" in found) is not xet
 
 
 @pytest.mark.parametrize(("runtime", "port"), [("0.3.2", 8000), ("0.3.3", 8001), ("0.3.3.rc1", 8001)])
@@ -104,16 +106,16 @@ def test_27_01_a_node_may_have_cache_limits_of_its_own(override: CacheOverride |
 def test_27_01_job_ports_reach_environment_and_container_with_and_without_attestation() -> None:
     for runtime in ("0.6.0", "0.5.9"):
         plan = replace(PLAN, chutes_version=runtime, job_id="j", job_ports=PORTS)
-        environment = manifests.environment(plan, node_ports(plan))
-        assert {"CHUTES_PORT_TCP_9000", "CHUTES_PORT_UDP_9000", "CHUTES_PORT_TCP_9001"} <= environment.keys()
+        found = environment(plan, node_ports(plan))
+        assert {"CHUTES_PORT_TCP_9000", "CHUTES_PORT_UDP_9000", "CHUTES_PORT_TCP_9001"} <= found.keys()
         names = [port["name"] for port in manifests.service(plan, SETTINGS)["spec"]["ports"]]  # type: ignore[index]
         assert len(names) == len(set(names))
 
 
 def test_27_02_gpu_variables_name_exactly_the_assigned_gpus() -> None:
-    environment = manifests.environment(PLAN, node_ports(PLAN))
+    found = environment(PLAN, node_ports(PLAN))
     expected = "GPU-01234567-89ab-cdef-0123-456789abcdef,GPU-fedcba98-7654-3210-fedc-ba9876543210"
-    assert environment["NVIDIA_VISIBLE_DEVICES"] == environment["CHUTES_NVIDIA_DEVICES"] == expected
+    assert found["NVIDIA_VISIBLE_DEVICES"] == found["CHUTES_NVIDIA_DEVICES"] == expected
 
 
 def test_a_token_shows_in_no_repr() -> None:
@@ -121,6 +123,6 @@ def test_a_token_shows_in_no_repr() -> None:
 
 
 def test_a_warm_up_takes_no_gpu_and_ends_by_itself() -> None:
-    text = str(manifests.warm_up_job(PLAN, SETTINGS))
+    text = str(warm_up_job(PLAN, SETTINGS))
     assert "NVIDIA" not in text
     assert "activeDeadlineSeconds" in text
