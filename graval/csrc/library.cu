@@ -365,4 +365,17 @@ int ogv_matmul_row(ogv_handle* h, uint32_t row, int32_t* product) {
     return 0;
 }
 
+int ogv_copy(ogv_handle* h, uint64_t bytes, double* seconds) {
+    OGV_REQUIRE(bytes > 0, OGV_BAD_ARGUMENT, "bytes");
+    OGV_TRY(runtime::select(h->device), "device");
+    Buffer source, target;
+    OGV_TRY(source.reserve(bytes), "memory for a copy");
+    OGV_TRY(target.reserve(bytes), "memory for a copy");
+    OGV_TRY(runtime::clear(source.as<uint8_t>(), bytes), "copy");
+    runtime::Stopwatch stopwatch;
+    OGV_TRY(runtime::on_device(target.as<uint8_t>(), source.as<uint8_t>(), bytes), "copy");
+    *seconds = stopwatch.seconds();
+    return 0;
+}
+
 } // extern "C"

@@ -74,6 +74,9 @@ int ogv_matmul_commit(ogv_handle* handle, const uint8_t* left_key, const uint8_t
 int ogv_matmul_image(ogv_handle* handle, const uint64_t* vector, uint64_t* image);
 int ogv_matmul_row(ogv_handle* handle, uint32_t row, int32_t* product);
 
+// Seconds of one copy of so many bytes inside the device: the ceiling of what a sweep can read.
+int ogv_copy(ogv_handle* handle, uint64_t bytes, double* seconds);
+
 #ifdef __cplusplus
 }
 #endif

@@ -78,6 +78,7 @@ _SIGNATURES: Final = {
     "ogv_matmul_commit": (_POINTER, _BYTES, _BYTES, _U32, _POINTER),
     "ogv_matmul_image": (_POINTER, _POINTER, _POINTER),
     "ogv_matmul_row": (_POINTER, _U32, _POINTER),
+    "ogv_copy": (_POINTER, _U64, _POINTER),
 }
 
 
@@ -207,6 +208,12 @@ class Device:
         words, image = np.ascontiguousarray(vector, dtype=np.uint64), np.zeros(len(vector), dtype=np.uint64)
         self._library.call("ogv_matmul_image", self._handle, words.ctypes.data, image.ctypes.data)
         return image
+
+    def copy_seconds(self, byte_count: int) -> float:
+        """Seconds of one copy inside the device, by its clock: it reads and writes so many bytes."""
+        seconds = ctypes.c_double()
+        self._library.call("ogv_copy", self._handle, byte_count, ctypes.byref(seconds))
+        return seconds.value
 
     def matmul_row(self, row: int, inner: int) -> Int32Array:
         """One row of the product."""

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from graval.bands import TimeBand
+from graval.merkle import MerkleTree, PartialTree, leaf_digest
 from graval.messages import ChaseRequest, DenseRequest, SweepRequest, TileOpening
 from graval.reference import ReferenceProver
 from graval.verifier import (
@@ -75,3 +76,17 @@ def test_bands_that_are_empty_or_miss_their_median_are_refused() -> None:
     for median, lower, upper in ((0.0, 0.8, 1.25), (1.0, 1.1, 1.25), (1.0, 0.8, 0.9), (1.0, 0.0, 1.25)):
         with pytest.raises(ValueError, match="is none"):
             TimeBand(median, lower, upper)
+
+
+def test_a_partial_tree_has_the_whole_trees_paths_and_notices_a_device_that_errs() -> None:
+    leaves = [leaf_digest(index, b"%d" % index) for index in range(11)]
+    whole = MerkleTree.build(leaves)
+    for cut in range(5):
+        part = PartialTree(11, cut, whole.levels[cut:], lambda first, count: leaves[first : first + count])
+        assert part.root == whole.root
+        assert [part.path(index) for index in range(11)] == [whole.path(index) for index in range(11)]
+    with pytest.raises(IndexError, match="11 of 11"):
+        part.path(11)
+    erring = PartialTree(11, 2, whole.levels[2:], lambda first, count: [bytes(32)] * count)
+    with pytest.raises(ArithmeticError, match="differ from those that were committed"):
+        erring.path(4)

@@ -1,0 +1,42 @@
+"""The first command on a new GPU, run against the emulated device: what it prints, and when it says no."""
+
+from pathlib import Path
+
+import pytest
+
+from graval.cuda.check import main, sizes
+from graval.cuda.prover import CudaProver
+from graval.messages import ChaseRequest
+from tests.support.graval_cuda import cuda_library, emulated_library
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]
+
+
+def test_it_compares_every_phase_and_then_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(library=emulated_library(), repeats=2, quick=True) == 0
+    printed = capsys.readouterr().out
+    assert "SIMULATED emulation" in printed
+    assert "DIFFERENT" not in printed
+    for phase in ("copy", "dense", "fill", "sweep round of 8", "sweep round of 32", "chase"):
+        assert phase in printed
+
+
+def test_a_device_that_errs_is_named_and_nothing_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(prover: CudaProver, request: ChaseRequest) -> bytes:
+        del prover, request
+        return bytes(32)
+
+    monkeypatch.setattr(CudaProver, "chase", wrong)
+    assert main(library=emulated_library(), quick=True) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("DIFFERENT") == len(sizes())
+    assert "clock" not in printed
+
+
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has an NVIDIA driver")
+    assert main(library=cuda_library()) == 69
+    assert "driver is absent or too old" in capsys.readouterr().out
