@@ -24,7 +24,7 @@ from agent.watch.metrics import AgentMetrics
 from agent.watch.session import Collected, ResyncNeededError, Session, collect, collections_of
 from agent.watch.spacing import SyncSpacing
 from agent.watch.state_file import StateFile
-from app.protocol.cancellation import raise_if_cancelled
+from app.protocol.cancellation import run_apart
 from app.protocol.kubernetes_reads import ClusterReadError
 from app.protocol.monitoring import AgentState
 from app.protocol.objects import KubernetesObject
@@ -237,14 +237,13 @@ class Lifecycle:
         self._set(AgentState.RUNNING)
         lost: list[ClusterReadError] = []
         try:
-            await self._session.run()
+            await run_apart(self._session.run())
         except* (ResyncNeededError, QueueOverflowError) as group:
             _log.info("a complete list is needed", reason=str(group.exceptions[0]))
         except* ClusterReadError as group:
             lost = [error for error in group.exceptions if isinstance(error, ClusterReadError)]
         finally:
             self._session = None
-        raise_if_cancelled()
         if lost:
             raise lost[0]
 

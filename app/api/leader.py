@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.renewal import keep_current
 from app.api.services import Services
-from app.protocol.cancellation import raise_if_cancelled
+from app.protocol.cancellation import run_apart
 from app.storage.engine import OUTAGES, try_lock
 from app.storage.migrate import migrate
 from app.storage.sealing import align
@@ -71,17 +71,20 @@ async def _reign(services: Services, connection: AsyncConnection) -> None:
         engine=services.engine, clock=services.clock,
     )  # fmt: skip
     try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(services.link.run())
-            tasks.create_task(_watch(connection))
-            tasks.create_task(keep_current(services))
+        await run_apart(_lead(services, services.link, connection))
     except* (LostError, RedisError) as lost:
         log.warning("this worker leads no longer", error=str(lost.exceptions[0]))
     finally:
         services.link = None
         with contextlib.suppress(*OUTAGES, SQLAlchemyError):
             await connection.invalidate()
-    raise_if_cancelled()
+
+
+async def _lead(services: Services, link: ValidatorLink, connection: AsyncConnection) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(link.run())
+        tasks.create_task(_watch(connection))
+        tasks.create_task(keep_current(services))
 
 
 async def _watch(connection: AsyncConnection) -> None:

@@ -30,7 +30,7 @@ from app.observe.readings import ClusterState, ObservationUnavailableError
 from app.observe.settings import MonitorSettings, ObservationMode
 from app.observe.store import NotTrackedError, SyncMode
 from app.observe.writer import EventWriter
-from app.protocol.cancellation import raise_if_cancelled
+from app.protocol.cancellation import run_apart
 from app.protocol.channels import ResourceType, health_key, resources_key
 from app.protocol.cluster_access import ClusterAccess, KubeconfigError, open_client, parse_kubeconfig
 from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, list_collection
@@ -86,14 +86,13 @@ class ClusterInformer:
         while True:
             started = time.monotonic()
             try:
-                await self._session()
+                await run_apart(self._session())
             except* _FAILURES as group:
                 error = group.exceptions[0]
                 _log.info("direct informer stopped", cluster=self._cluster, error=str(error) or type(error).__name__)
             finally:
                 self._services.followed.discard(self._cluster)
                 self._services.metrics.informer_synced.labels(self._cluster).set(0)
-            raise_if_cancelled()
             failures = 0 if time.monotonic() - started > _LONGEST_BACKOFF_SECONDS else failures + 1
             pause = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 8))
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreading load

@@ -1,17 +1,29 @@
-"""A cancellation that a group of tasks has swallowed. Pure asyncio; nothing of ours."""
+"""Work whose own failures never hide that it was told to end. Pure asyncio; nothing of ours."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
-def raise_if_cancelled() -> None:
-    """To be called after `except*` around a TaskGroup: before Python 3.13 a group whose tasks fail while it is being
-    cancelled raises their errors alone, and a loop that handles those would run on for ever.
+async def run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run work in a task of its own and wait for it. For loops that handle its errors and go on.
+
+    Before Python 3.13 a TaskGroup whose tasks fail while it is being cancelled raises their errors alone: the loop
+    around it would go on for ever. Here a cancellation ends the work, whatever it answers, and is raised.
 
     Raises:
-        asyncio.CancelledError: this task has been told to end.
+        asyncio.CancelledError: the caller was told to end.
+        BaseException: whatever the work raised.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen, so that nobody reports it as lost
+        raise
+    task.result()
