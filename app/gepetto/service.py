@@ -41,6 +41,7 @@ class Cadence:
     feeds_seconds: float = 30.0
     clusters_seconds: float = 5.0
     recover_seconds: float = 30.0
+    prune_seconds: float = 6 * 3600.0
     feeds_retry_seconds: float = 3.0
 
     def feeds_pause_seconds(self, errors: int) -> float:
@@ -93,6 +94,7 @@ class Gepetto:
                 group.create_task(self.executor.run())
                 group.create_task(self._every(self.cadence.clusters_seconds, self.read_clusters))
                 group.create_task(self._every(self.cadence.recover_seconds, self._retry_open))
+                group.create_task(self._every(self.cadence.prune_seconds, self.executor.launcher.store.prune))
                 group.create_task(self._watch_lag())
                 for reader in self.readers.values():
                     group.create_task(self._follow(reader))

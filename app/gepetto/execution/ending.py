@@ -6,7 +6,8 @@ draining -> confirm an absence by the live source -> instance -> Job and Service
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -22,6 +23,9 @@ from app.storage.journal import JournalStep
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 2.0
+#: A copy that died before its first paid hour: the pair of chute and server is left alone (spec: gepetto 22.10).
+UNPAID_SECONDS: Final = 300.0
+_FAILURES: Final = frozenset({Evidence.POD_FINISHED, Evidence.START_OVERDUE})
 
 
 class EndingResult(StrEnum):
@@ -41,6 +45,7 @@ class Ender:
     validators: Mapping[str, ValidatorPort]
     wait_seconds: float = 200.0
     poll_seconds: float = POLL_SECONDS
+    clock: Callable[[], float] = time.time
 
     async def end(self, row: DeploymentView, intent: Terminate) -> EndingResult:
         """End one copy. A second call while the first is under way changes nothing."""
@@ -54,6 +59,8 @@ class Ender:
             return EndingResult.VETOED
         if not await self.store.drain(row.id, evidence.value, intent.reason):
             return EndingResult.ALREADY
+        if evidence in _FAILURES and row.job_id is None and not row.has_paid(self.clock()):
+            await self.store.remember_failure(row.chute_id, row.server_id, intent.reason, UNPAID_SECONDS)
         return await self.finish(row.id, row.server_id, row.chute_id, row.instance_id, row.validator, evidence)
 
     async def finish(

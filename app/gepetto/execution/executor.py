@@ -144,7 +144,7 @@ class Executor:
             return EndingResult.VETOED.value
         answer = await self.launcher.ask(launch.chute_id, validator, launch.job_id)
         if isinstance(answer, LaunchRefusal):
-            await self.launcher.store.remember_failure(launch.chute_id, "*", f"refused: {answer.status}", 60.0)
+            await self.launcher.remember_refusal(launch.chute_id, answer)
             return LaunchResult.REFUSED.value
         reason = Terminate("", Evidence.PREEMPTED, f"for {launch.chute_id}")
         endings = [self.ender.end(row, Terminate(row.id, reason.evidence, reason.reason)) for row in rows]

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from app.gepetto.decision.intents import Launch, WarmUp
-from app.gepetto.execution.store import Store
+from app.gepetto.execution.store import LONGEST_SECONDS, Store
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.plan import DeploymentPlan, JobPort, PodSettings, service_name
 from app.gepetto.kubernetes.warm_up import warm_up_job
@@ -23,9 +23,16 @@ from app.storage.journal import JournalKind, JournalStep
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for which a chute is left alone after a refusal, by HTTP status (spec: gepetto 24.3).
-REFUSAL_SECONDS: Final[Mapping[int, float]] = {423: 60.0, 403: 3600.0, 409: 30.0, 400: 1800.0, 404: 300.0}
-OTHER_REFUSAL_SECONDS: Final = 30.0
+#: Seconds for which a chute is left alone after a refusal, by HTTP status: the first time, and at most, after many in
+#: a row. Capacity and lost races change within minutes; a ban or a too old chute does not (spec: gepetto 24.3).
+REFUSAL_SECONDS: Final[Mapping[int, tuple[float, float]]] = {
+    423: (60.0, 120.0),
+    409: (30.0, 120.0),
+    404: (300.0, 3600.0),
+    400: (1800.0, LONGEST_SECONDS),
+    403: (3600.0, LONGEST_SECONDS),
+}
+OTHER_REFUSAL_SECONDS: Final = (30.0, 600.0)
 FAILURE_SECONDS: Final = 120.0
 
 
@@ -86,6 +93,11 @@ class Launcher:
         except UnavailableError as error:
             return LaunchRefusal(0, str(error))
 
+    async def remember_refusal(self, chute_id: str, answer: LaunchRefusal) -> None:
+        """Leave a chute alone for as long as the kind of the refusal suggests."""
+        first, longest = REFUSAL_SECONDS.get(answer.status, OTHER_REFUSAL_SECONDS)
+        await self.store.remember_failure(chute_id, "*", f"refused: {answer.status}", first, longest)
+
     async def warm_up(self, intent: WarmUp) -> bool:
         """Pull a chute's image onto a server; what its model is nobody tells, so that only a launch fetches it."""
         facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
@@ -108,10 +120,10 @@ class Launcher:
         answer = config or await self.ask(intent.chute_id, str(facts["validator"]), intent.job_id)
         if isinstance(answer, LaunchRefusal):
             await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, f"refused: {answer.status}")
-            seconds = REFUSAL_SECONDS.get(answer.status, OTHER_REFUSAL_SECONDS)
             if intent.job_id is None:
-                await self.store.remember_failure(intent.chute_id, "*", f"refused: {answer.status}", seconds)
+                await self.remember_refusal(intent.chute_id, answer)
             return LaunchOutcome(LaunchResult.REFUSED, order.deployment_id, answer.detail, answer.status)
+        await self.store.forget_refusals(intent.chute_id)
         if not await self.store.permit(order.deployment_id, answer.config_id):
             return await self._roll_back(order, "the row disappeared in flight", release_job=True)
         return await self._deployed(order, plan_of(order, facts, answer))

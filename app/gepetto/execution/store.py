@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.storage.journal import JournalKind, JournalStep
 
 STATEMENT_SECONDS: Final = 30.0
+#: The longest pause after failures in a row.
+LONGEST_SECONDS: Final = 6 * 3600.0
+KEPT_DAYS: Final = 30
 
 _RESERVE: Final = text("""
 WITH wanted AS (
@@ -75,13 +78,22 @@ UPDATE gepetto_journal SET step = :step, updated_at = now(), done_at = now(), de
  WHERE deployment_id = :deployment_id AND done_at IS NULL RETURNING (SELECT count(*) FROM gone)
 """)
 
+# A failure long after the last one's pause is the first of a new row.
 _FAILED: Final = text("""
 INSERT INTO gepetto_failures (chute_id, server_id, count, until, reason)
 VALUES (:chute_id, :server_id, 1, now() + make_interval(secs => :base), :reason)
 ON CONFLICT (chute_id, server_id) DO UPDATE SET
-    count = gepetto_failures.count + 1, reason = :reason,
-    until = now() + make_interval(secs => least(:longest, :base * power(2, least(gepetto_failures.count, 16))))
+    count = CASE WHEN gepetto_failures.until < now() - interval '1 hour' THEN 1 ELSE gepetto_failures.count + 1 END,
+    reason = :reason,
+    until = now() + make_interval(secs => least(:longest, :base * power(2, CASE
+        WHEN gepetto_failures.until < now() - interval '1 hour' THEN 0 ELSE least(gepetto_failures.count, 16) END)))
 """)
+
+_PRUNE: Final = (
+    "DELETE FROM gepetto_decisions WHERE made_at < now() - make_interval(days => :days)",
+    "DELETE FROM gepetto_journal WHERE done_at < now() - make_interval(days => :days)",
+    "DELETE FROM gepetto_failures WHERE until < now() - make_interval(days => :days)",
+)
 
 _PLAN: Final = text("""
 SELECT c.chute_id, c.version, c.image, c.ref_str, c.chutes_version, c.tee, c.filename,
@@ -163,23 +175,22 @@ class Store:
         """Delete the row, free its GPUs and close its journal entries."""
         await self._one(_REMOVE, {"deployment_id": deployment_id, "step": step.value, "detail": detail})
 
-    async def cancel_drain(self, deployment_id: str, detail: str) -> None:
-        """Close an ending that turned out to be unfounded; the row stays."""
-        statement = text(
-            "UPDATE gepetto_journal SET step = 'rolled_back', detail = :detail, done_at = now(), updated_at = now() "
-            "WHERE deployment_id = :deployment_id AND kind = 'terminate' AND done_at IS NULL"
-        )
-        await self._one(statement, {"deployment_id": deployment_id, "detail": detail})
-
-    async def remember_failure(self, chute_id: str, server_id: str, reason: str, base_seconds: float) -> None:
+    async def remember_failure(
+        self, chute_id: str, server_id: str, reason: str, base_seconds: float, longest_seconds: float = LONGEST_SECONDS
+    ) -> None:
         """Leave a chute alone on a server (`*`: everywhere), twice as long at each failure in a row."""
         values = {"chute_id": chute_id, "server_id": server_id, "reason": reason[:200]}
-        await self._one(_FAILED, values | {"base": base_seconds, "longest": 6 * 3600.0})
+        await self._one(_FAILED, values | {"base": base_seconds, "longest": longest_seconds})
 
-    async def forget_failures(self, chute_id: str, server_id: str) -> None:
-        """A launch worked: its pair starts from nothing again."""
-        statement = text("DELETE FROM gepetto_failures WHERE chute_id = :chute_id AND server_id IN (:server_id, '*')")
-        await self._one(statement, {"chute_id": chute_id, "server_id": server_id})
+    async def forget_refusals(self, chute_id: str) -> None:
+        """The validator has permitted a launch: its next refusal starts from the shortest pause again."""
+        statement = text("DELETE FROM gepetto_failures WHERE chute_id = :chute_id AND server_id = '*'")
+        await self._one(statement, {"chute_id": chute_id})
+
+    async def prune(self, days: int = KEPT_DAYS) -> None:
+        """Drop decisions, finished journal entries and failures that ended so many days ago."""
+        for statement in _PRUNE:
+            await self._one(text(statement), {"days": days})
 
     async def exists(self, deployment_id: str) -> bool:
         """Whether there is a row of this deployment."""

@@ -142,6 +142,10 @@ class DeploymentView:
         """When the copy has run its first hour, before which its end pays nothing; None before activation."""
         return None if self.activated_at is None else self.activated_at + PAID_AFTER_SECONDS
 
+    def has_paid(self, now: float) -> bool:
+        """Whether its first hour is over."""
+        return self.paid_at is not None and self.paid_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:

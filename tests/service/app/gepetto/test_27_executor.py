@@ -71,6 +71,58 @@ async def test_27_03_a_refused_token_leaves_nothing_and_is_remembered(stage: Sta
     assert await stage.count("gepetto_failures", "server_id = '*' AND until > now()") == 1
 
 
+async def test_27_04_a_chute_too_old_for_launch_configs_is_left_alone_for_half_an_hour(stage: Stage) -> None:
+    """Announce and activate are not built: no living chute is that old, and the validator answers 400 for it."""
+    executor = await prepared(stage)
+    stage.validator.refuse_with = 400
+    assert (await executor.launcher.launch(order())).status == 400
+    assert await stage.is_clean()
+    assert await stage.count("gepetto_failures", "until BETWEEN now() + '29 min' AND now() + '31 min'") == 1
+
+
+async def test_capacity_refusals_pause_minutes_at_most_and_a_permit_forgets_them(stage: Stage) -> None:
+    executor = await prepared(stage)
+    stage.validator.refuse_with = 423
+    for number in range(6):
+        await executor.launcher.launch(order(f"r{number}"))
+    assert await stage.count("gepetto_failures", "count = 6 AND until < now() + '121 s'") == 1
+    stage.validator.refuse_with = None
+    await executor.launcher.launch(order("d1"))
+    assert await stage.count("gepetto_failures") == 0
+
+
+async def test_failures_far_apart_are_no_row(stage: Stage) -> None:
+    await prepared(stage)
+    for _ in range(3):
+        await stage.store.remember_failure("chute-000", "server-000", "as told", 120.0)
+    assert await stage.count("gepetto_failures", "count = 3 AND until > now() + '400 s'") == 1
+    async with stage.engine.begin() as connection:
+        await connection.execute(text("UPDATE gepetto_failures SET until = now() - interval '2 hours'"))
+    await stage.store.remember_failure("chute-000", "server-000", "as told", 120.0)
+    assert await stage.count("gepetto_failures", "count = 1 AND until < now() + '121 s'") == 1
+
+
+async def test_what_ended_long_ago_is_dropped_and_the_rest_stays(stage: Stage) -> None:
+    executor = await prepared(stage)
+    await executor.launcher.launch(order())
+    await stage.store.prune()
+    assert await stage.count("gepetto_journal") == 1
+    async with stage.engine.begin() as connection:
+        await connection.execute(text("UPDATE gepetto_journal SET done_at = now() - interval '31 days'"))
+    await stage.store.prune()
+    assert await stage.count("gepetto_journal") == 0
+
+
+@pytest.mark.parametrize(("hours", "remembered"), [(0.5, 1), (2.0, 0)])
+async def test_a_copy_that_dies_unpaid_keeps_its_chute_off_that_server_for_a_while(
+    stage: Stage, hours: float, remembered: int
+) -> None:
+    executor, snapshot = await launched(stage)
+    row = replace(snapshot.deployments[0], activated_at=executor.ender.clock() - hours * 3600)
+    await executor.ender.end(row, Terminate("d1", Evidence.POD_FINISHED, "its pod has ended"))
+    assert await stage.count("gepetto_failures", "server_id = 'server-000'") == remembered
+
+
 async def test_27_03_a_validator_that_does_not_answer_leaves_nothing(stage: Stage) -> None:
     executor = await prepared(stage)
     stage.validator.is_down = True
