@@ -38,8 +38,12 @@ def register(app: App) -> None:
     app.command(node)
 
 
-def doctor(*, stack: Stack = None, json: bool = False) -> int:
-    """Is everything fit for `pulumi up`? Ends with 0 (yes), 1 (warnings) or 2 (no)."""
+def doctor(*, stack: Stack = None, json: bool = False, chain: str | None = None) -> int:
+    """Is everything fit for `pulumi up`? Ends with 0 (yes), 1 (warnings) or 2 (no).
+
+    Args:
+        chain: also ask this chain whether the hotkey holds one UID; a network such as finney, or a websocket address.
+    """
     try:
         path = stack_file.stack_file(CLONE, Engine(stack=stack).stack_name())
     except EngineError as error:
@@ -47,11 +51,21 @@ def doctor(*, stack: Stack = None, json: bool = False) -> int:
     else:
         settings = stack_file.settings_of(path.read_text()) if path.exists() else {}
         found = [*checks.tools(settings), *checks.stack_settings(path), *asyncio.run(checks.machines(settings))]
+        found += _chain_checks(settings, chain) if chain else []
     if json:
         print(checks.as_json(found))
     else:
         _show(found)
     return int(checks.worst(found))
+
+
+def _chain_checks(settings: dict[str, object], network: str) -> list[checks.Check]:
+    miner = settings.get("miner")
+    if not isinstance(miner, dict) or "hotkey_ss58" not in miner:
+        return []
+    from infra.cli.chain import uid_checks  # noqa: PLC0415 the chain's SDK takes seconds, and is no part of `infra`
+
+    return uid_checks(str(miner["hotkey_ss58"]), int(miner.get("netuid", 64)), network)
 
 
 def inventory(*, stack: Stack = None) -> int:

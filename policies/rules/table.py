@@ -14,7 +14,7 @@ _WHERE: Final = {
     Sight.FLEET: "settings, policy pack",
     Sight.OBSERVED: "host runner before its first change, policy pack",
     Sight.KUBERNETES: "program-wide transform, policy pack",
-    Sight.REGISTRATION: "a pure function; containers: transform and pack",
+    Sight.REGISTRATION: "`headframe doctor --chain`; containers: transform and pack",
 }
 _HEAD: Final = """# Rules
 

@@ -1,0 +1,32 @@
+"""`headframe doctor --chain` against a simulated chain endpoint: a seat, none, and no answer at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.cli.chain import look, uid_checks
+from infra.cli.doctor import Verdict
+from lab.chain.scale import ss58
+from policies.rules.registration import uid_single
+from tests.support.chains import chain, running
+
+pytestmark = pytest.mark.service
+
+
+async def test_every_seat_of_a_simulated_subnet_is_found_and_judged() -> None:
+    source = chain()
+    head = max(source.state(source.finalized), key=lambda netuid: len(source.state(source.finalized)[netuid].hotkeys))
+    subnet = source.state(source.finalized)[head]
+    names = [ss58(key) for key in subnet.hotkeys]
+    async with running(source) as where:
+        view, problem = await look(names[0], head, where.url)
+        assert problem == ""
+        assert view.uids == (0,)
+        stranger, _ = await look(ss58(b"\x07" * 32), head, where.url)
+    assert [finding.seen for finding in uid_single(stranger)] == [f"0 UIDs on subnet {head}"]
+
+
+def test_a_chain_that_does_not_answer_is_a_warning() -> None:
+    (check,) = uid_checks(ss58(b"\x07" * 32), 64, "ws://127.0.0.1:9")
+    assert check.verdict is Verdict.WARN
+    assert "could not be read" in check.seen
