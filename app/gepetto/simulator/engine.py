@@ -13,6 +13,7 @@ from app.gepetto.decision.intents import Intent, Launch, Swap, Terminate
 from app.gepetto.decision.memory import Memory
 from app.gepetto.simulator.copies import Copies
 from app.gepetto.simulator.ledger import Copy
+from app.gepetto.simulator.market import MarketState
 from app.gepetto.simulator.network import Network
 from app.gepetto.simulator.result import Result
 from app.gepetto.simulator.scenario import HOUR, Scenario
@@ -34,6 +35,7 @@ class Simulation:
         configuration: Gepetto's; warm-ups are off here, because the simulator has no network of its own.
         strategy: instead of the configured one.
         decide_seconds: least time between two decisions.
+        market: a recorded one, of the same scenario; default: the made-up one.
         progress: told the simulated moment now and then.
     """
 
@@ -44,13 +46,14 @@ class Simulation:
         strategy: Strategy | None = None,
         *,
         decide_seconds: float = 5.0,
+        market: MarketState | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.strategy, self.progress = strategy, progress
         quiet = configuration.warm_up.model_copy(update={"enabled": False})
         self.configuration = configuration.model_copy(update={"warm_up": quiet})
         name = strategy.name if strategy is not None else configuration.strategy.value
-        self.state = State(scenario, name, decide_seconds)
+        self.state = State(scenario, name, decide_seconds, market or MarketState(scenario))
         self.copies = Copies(self.state, configuration.value.cached_start_factor)
         self.network = Network(self.state, self.copies)
         self.memory, self.spent = Memory(), Spent()

@@ -78,9 +78,9 @@ class Schedule:
 class State:
     """One run's state; parts of the engine share it."""
 
-    def __init__(self, scenario: Scenario, strategy: str, decide_seconds: float) -> None:
+    def __init__(self, scenario: Scenario, strategy: str, decide_seconds: float, market: MarketState) -> None:
         self.scenario = scenario
-        self.market = MarketState(scenario)
+        self.market = market
         self.ledger = Ledger(scenario.market.warmup_pay)
         self.schedule = Schedule(decide_seconds)
         self.result = Result(strategy, scenario.preset.value, scenario.seed)
