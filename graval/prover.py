@@ -146,6 +146,7 @@ class SessionProver(ABC):
         """All steps of all groups; answers with the root over the log. Raises ParameterRefusedError."""
         self.limits.check_count("groups", request.groups, self.limits.chase_groups)
         self.limits.check_count("steps", request.steps, self.limits.chase_steps)
+        self.limits.check_count("groups times steps", request.groups * request.steps, self.limits.logged_steps)
         size = 16 * STATES_IN_LEAF
         logs = self.group_logs(request)
         leaves = tuple(log[at : at + size] for log in logs for at in range(0, len(log), size))
@@ -190,7 +191,7 @@ class SessionProver(ABC):
         tree = self._dense
         if tree is None:
             raise ProtocolOrderError("the random vector came before the product was committed")
-        self.limits.check_count("openings", len(request.rows), self.limits.openings)
+        self.limits.check_count("rows", len(request.rows), self.limits.dense_rows)
         for row in request.rows:
             self.limits.check_count("row + 1", row + 1, tree.leaf_count)
         image = self.dense_image(random_vector(self.seed, tree.root, request.nonce, tree.leaf_count))

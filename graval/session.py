@@ -105,7 +105,11 @@ class WorkLimits:
     dense_inner: int = 16384
     chase_groups: int = 64
     chase_steps: int = 1 << 24
+    #: Steps of all groups together: the log takes 16 bytes of the host's memory for each.
+    logged_steps: int = 1 << 25
     openings: int = 4096
+    #: Rows of a dense product travel whole.
+    dense_rows: int = 64
 
     def check(self, parameters: WorkParameters) -> None:
         """Raises ParameterRefusedError that names the first field out of range, the value seen and the range."""

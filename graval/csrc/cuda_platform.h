@@ -26,21 +26,22 @@ OGV_DEVICE uint64_t shuffle_xor(uint64_t value, unsigned mask) {
     return __shfl_xor_sync(0xFFFFFFFFu, (unsigned long long)value, mask);
 }
 
-// 16 rows by 32 times 32 by 8 columns; sm_75 has the quarter of it, in the same layout of fragments.
-OGV_DEVICE void multiply_accumulate(int32_t* sums, const uint32_t* left, const uint32_t* right) {
-#if __CUDA_ARCH__ >= 800
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+#define OGV_WIDE_PRODUCTS
+#endif
+
+// 16 rows by 32 times 32 by 8 columns, since sm_80.
+OGV_DEVICE void multiply_wide(int32_t* sums, const uint32_t* left, const uint32_t* right) {
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
                  : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right[0]), "r"(right[1]));
-#else
-    for (int half = 0; half < 2; half++) {
-        for (int part = 0; part < 2; part++) {
-            asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
-                         : "+r"(sums[2 * half]), "+r"(sums[2 * half + 1])
-                         : "r"(left[2 * part + half]), "r"(right[part]));
-        }
-    }
-#endif
+}
+
+// 8 rows by 16 times 16 by 8 columns, which sm_75 has too.
+OGV_DEVICE void multiply_narrow(int32_t* sums, uint32_t left, uint32_t right) {
+    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
+                 : "+r"(sums[0]), "+r"(sums[1])
+                 : "r"(left), "r"(right));
 }
 
 OGV_DEVICE void copy_async(void* shared, const void* global, bool is_there) {

@@ -1,7 +1,8 @@
 // Device code on a CPU: every thread of a block is a fiber, and a barrier is a switch to the next one.
 //
 // For tests of the kernels' logic where no GPU is: results are bit-exact, speed means nothing. The warp matrix product
-// follows the fragment layout that the PTX manual gives for mma.m16n8k32. A barrier that not all threads of a block
+// follows the fragment layouts that the PTX manual gives for mma.m16n8k32 and, built with OGV_EMULATED_NARROW, for the
+// mma.m8n8k16 of sm_75. A barrier that not all threads of a block
 // reach at the same place ends the program: on a GPU it would hang or be undefined.
 #pragma once
 
@@ -141,7 +142,7 @@ inline int8_t right_element(unsigned first, unsigned k, unsigned column) {
     return byte_of(fragments[first + column * 4 + k % 16 / 4].right[k / 16], k % 4);
 }
 
-inline void multiply_accumulate(int32_t* sums, const uint32_t* left, const uint32_t* right) {
+inline void multiply_wide(int32_t* sums, const uint32_t* left, const uint32_t* right) {
     memcpy(fragments[thread].left, left, sizeof fragments[thread].left);
     memcpy(fragments[thread].right, right, sizeof fragments[thread].right);
     wait_at(1001);
@@ -153,6 +154,22 @@ inline void multiply_accumulate(int32_t* sums, const uint32_t* left, const uint3
         }
     }
     wait_at(1002);
+}
+
+// Element (row, k) of the left operand is byte k%4 of lane row*4 + k/4, and so is (k, column) of the right one.
+inline void multiply_narrow(int32_t* sums, uint32_t left, uint32_t right) {
+    fragments[thread].left[0] = left;
+    fragments[thread].right[0] = right;
+    wait_at(1003);
+    const unsigned first = thread / WARP * WARP, lane = thread % WARP;
+    for (unsigned index = 0; index < 2; index++) {
+        const unsigned row = lane / 4, column = lane % 4 * 2 + index;
+        for (unsigned k = 0; k < 16; k++) {
+            const int32_t entry = byte_of(fragments[first + row * 4 + k / 4].left[0], k % 4);
+            sums[index] += entry * byte_of(fragments[first + column * 4 + k / 4].right[0], k % 4);
+        }
+    }
+    wait_at(1004);
 }
 
 inline double now_seconds() {
@@ -177,9 +194,16 @@ OGV_DEVICE uint64_t shuffle_xor(uint64_t value, unsigned mask) { return emulatio
 OGV_DEVICE uint64_t multiply_high(uint64_t left, uint64_t right) {
     return uint64_t((unsigned __int128)left * right >> 64);
 }
-OGV_DEVICE void multiply_accumulate(int32_t* sums, const uint32_t* left, const uint32_t* right) {
-    emulation::multiply_accumulate(sums, left, right);
+#ifdef OGV_EMULATED_NARROW
+OGV_DEVICE void multiply_narrow(int32_t* sums, uint32_t left, uint32_t right) {
+    emulation::multiply_narrow(sums, left, right);
 }
+#else
+#define OGV_WIDE_PRODUCTS
+OGV_DEVICE void multiply_wide(int32_t* sums, const uint32_t* left, const uint32_t* right) {
+    emulation::multiply_wide(sums, left, right);
+}
+#endif
 OGV_DEVICE void copy_async(void* shared, const void* global, bool is_there) {
     is_there ? memcpy(shared, global, sizeof(Quad)) : memset(shared, 0, sizeof(Quad));
 }

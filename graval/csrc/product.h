@@ -50,6 +50,18 @@ OGV_DEVICE uint32_t fragment_word(const uint8_t* shared, unsigned row, unsigned 
     return *reinterpret_cast<const uint32_t*>(shared + row * STRIDE_BYTES + byte);
 }
 
+// 16 rows by 32 times 32 by 8 columns; four narrow products are the same in the same layout.
+OGV_DEVICE void multiply_accumulate(int32_t* sums, const uint32_t* left, const uint32_t* right) {
+#ifdef OGV_WIDE_PRODUCTS
+    platform::multiply_wide(sums, left, right);
+#else
+    for (int half = 0; half < 2; half++) {
+        platform::multiply_narrow(sums + 2 * half, left[half], right[0]);
+        platform::multiply_narrow(sums + 2 * half, left[2 + half], right[1]);
+    }
+#endif
+}
+
 template <unsigned COLUMNS>
 OGV_DEVICE void multiply_step(int32_t sums[][Shape<COLUMNS>::COLUMN_TILES][4], const uint8_t* left,
                               const uint8_t* right) {
@@ -74,7 +86,7 @@ OGV_DEVICE void multiply_step(int32_t sums[][Shape<COLUMNS>::COLUMN_TILES][4], c
                                        fragment_word(right, column + 8 * across, byte + 16)};
             OGV_UNROLL
             for (unsigned tile = 0; tile < S::ROW_TILES; tile++) {
-                platform::multiply_accumulate(sums[tile][across], held[tile], other);
+                multiply_accumulate(sums[tile][across], held[tile], other);
             }
         }
     }

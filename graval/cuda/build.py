@@ -58,10 +58,11 @@ def compile_command(home: Path, output: Path, targets: Sequence[str] = TARGETS) 
     ]  # fmt: skip
 
 
-def emulation_command(output: Path) -> list[str]:
-    """The same device code for this machine's CPU, for tests (graval/csrc/emulation.h)."""
+def emulation_command(output: Path, *, narrow: bool = False) -> list[str]:
+    """The same device code for this machine's CPU, for tests (graval/csrc/emulation.h); narrow is what sm_75 has."""
+    emulated = ["-DOGV_EMULATED", "-DOGV_EMULATED_NARROW"] if narrow else ["-DOGV_EMULATED"]
     return [
-        "g++", "-std=c++17", "-x", "c++", "-DOGV_EMULATED", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+        "g++", "-std=c++17", "-x", "c++", *emulated, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
         "-o", str(output), str(SOURCES / "library.cu"),
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from app.protocol.gpus import match_device_name
 from graval.backends.base import BackendUnavailableError
-from graval.calibration import AdmissionPlan, admission_plan, small_plan
+from graval.calibration import AdmissionPlan, SweepPlan, admission_plan, small_plan
 from graval.cuda.library import Device, Library
 from graval.cuda.prover import CudaProver
 from graval.lock import prepare_lock
@@ -105,36 +105,43 @@ def measure(library: Library, index: int, plan: AdmissionPlan, repeats: int, cop
     model = match_device_name(description.name)
     operations, bandwidth = DATA_SHEETS.get(model.short_ref if model else "", (None, None))
     session = _session(description, plan.parameters)
+    found = _measure_alone(library.open(index), session, plan.dense_inner, repeats, (copy_bytes, operations))
     device = library.open(index)
     prover = CudaProver(session, device, WorkLimits())
-    fill_bytes, inner = plan.parameters.fill_bytes, plan.parameters.inner
+    chase = ChaseRequest(nonce=bytes(32), groups=plan.chase_groups, steps=plan.chase_steps)
+    read = _Amount(plan.parameters.fill_bytes, "TB/s", bandwidth)
+    computed = _Amount(2 * plan.parameters.fill_bytes * plan.compute.columns, "T int8/s", operations)
     try:
-        found = [_measured("copy, read and write", lambda: device.copy_seconds(copy_bytes), repeats, 2 * copy_bytes)]
-        dense_work = 2 * plan.dense_inner**3
-        found.append(
-            _measured("dense product", _after(device, lambda: prover.commit_dense(plan.dense_inner), "matmul"), repeats,
-                      dense_work, "T int8/s", operations)
-        )  # fmt: skip
-        found.append(_measured("fill", _after(device, prover.fill, "fill"), 1, fill_bytes))
-        for sweep in (plan.bandwidth, plan.compute):
-            request = SweepRequest(start=bytes(32), columns=sweep.columns, rounds=1)
-            is_wide = sweep is plan.compute
-            work = 2 * plan.parameters.rows * inner * sweep.columns if is_wide else fill_bytes
-            found.append(
-                _measured(
-                    f"sweep round of {sweep.columns} columns",
-                    _after(device, partial(prover.sweep, request), "sweep"),
-                    repeats,
-                    work,
-                    "T int8/s" if is_wide else "TB/s",
-                    operations if is_wide else bandwidth,
-                )
-            )
-        chase = ChaseRequest(nonce=bytes(32), groups=plan.chase_groups, steps=plan.chase_steps)
-        found.append(_measured("chase", _after(device, lambda: prover.chase(chase), "chase"), repeats))
+        return [
+            *found,
+            _measured("fill", _clocked(device, "fill", prover.fill), 1, _Amount(plan.parameters.fill_bytes, "TB/s")),
+            _measured_sweep(prover, device, plan.bandwidth, repeats, read),
+            _measured_sweep(prover, device, plan.compute, repeats, computed),
+            _measured("chase", _clocked(device, "chase", partial(prover.chase, chase)), repeats, None),
+        ]
     finally:
         prover.close()
-    return found
+
+
+def _measure_alone(
+    device: Device, session: Session, inner: int, repeats: int, copy: tuple[int, float | None]
+) -> list[Measurement]:
+    """What needs memory of its own, before the fill leaves none."""
+    prover, (copy_bytes, operations) = CudaProver(session, device, WorkLimits()), copy
+    product = _clocked(device, "matmul", partial(prover.commit_dense, inner))
+    amount = _Amount(2 * inner**3, "T int8/s", operations)
+    try:
+        return [
+            _measured(
+                "copy, read and write",
+                partial(device.copy_seconds, copy_bytes),
+                repeats,
+                _Amount(2 * copy_bytes, "TB/s"),
+            ),
+            _measured("dense product", product, repeats, amount),
+        ]
+    finally:
+        prover.close()
 
 
 @cli.default
@@ -182,7 +189,18 @@ def _session(device: DeviceDescription, parameters: WorkParameters) -> Session:
     return Session(device, parameters, bytes(range(32)), b"\x11" * 32, "check", "check")
 
 
-def _after(device: Device, work: Callable[[], object], timing: str) -> Callable[[], float]:
+@dataclass(frozen=True)
+class _Amount:
+    """Operations or bytes of one run, and how many 10^12 a second the data sheet promises."""
+
+    count: int
+    unit: str
+    sheet: float | None = None
+
+
+def _clocked(device: Device, timing: str, work: Callable[[], object]) -> Callable[[], float]:
+    """Do the work; answer with the seconds that the device took for it."""
+
     def run() -> float:
         work()
         seconds: float = getattr(device.timings(), timing)
@@ -191,14 +209,20 @@ def _after(device: Device, work: Callable[[], object], timing: str) -> Callable[
     return run
 
 
-def _measured(
-    name: str, run: Callable[[], float], repeats: int, amount: int = 0, unit: str = "TB/s", sheet: float | None = None
-) -> Measurement:
+def _measured_sweep(prover: CudaProver, device: Device, sweep: SweepPlan, repeats: int, amount: _Amount) -> Measurement:
+    request = SweepRequest(start=bytes(32), columns=sweep.columns, rounds=1)
+    run = _clocked(device, "sweep", partial(prover.sweep, request))
+    return _measured(f"sweep round of {sweep.columns} columns", run, repeats, amount)
+
+
+def _measured(name: str, run: Callable[[], float], repeats: int, amount: _Amount | None) -> Measurement:
     seconds = [run() for _ in range(repeats)]
     middle = median(seconds)
-    rate = amount / middle / 1e12 if amount and middle > 0 else None
-    share = rate / sheet if rate is not None and sheet else None
-    return Measurement(name, middle, max(seconds) - min(seconds), rate, unit if rate is not None else "", share)
+    spread = max(seconds) - min(seconds)
+    if amount is None or middle <= 0:
+        return Measurement(name, middle, spread)
+    rate = amount.count / middle / 1e12
+    return Measurement(name, middle, spread, rate, amount.unit, rate / amount.sheet if amount.sheet else None)
 
 
 if __name__ == "__main__":

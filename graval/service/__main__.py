@@ -72,7 +72,7 @@ def _run(
     official: OfficialMiner | None,
 ) -> None:
     simulated = all(map(is_simulated, devices))
-    limits = WorkLimits(fill_bytes=settings.simulated_fill_bytes) if simulated else WorkLimits()
+    limits = _simulated_limits(settings.simulated_fill_bytes) if simulated else WorkLimits()
     _say(
         "SIMULATED devices: their work runs on the CPU and proves no GPU" if simulated else "serving",
         backend=backend.name,
@@ -103,6 +103,11 @@ def _run(
         log_level="warning",
         timeout_graceful_shutdown=10,
     )
+
+
+def _simulated_limits(fill_bytes: int) -> WorkLimits:
+    """What a CPU does in seconds, whoever asks."""
+    return WorkLimits(fill_bytes=fill_bytes, rounds=64, dense_inner=2048, chase_steps=1 << 14, logged_steps=1 << 16)
 
 
 def _say(message: str, **more: object) -> None:

@@ -7,8 +7,10 @@ within a two-sided window. No route fetches an address that the caller names: `/
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +93,8 @@ class BootstrapRoutes:
         self._miner = ManagementVerifier(settings.miner, replays)
         self._sessions = ProvingSessions(settings.backend, settings.miner, settings.limits, settings.now)
         self._work = {uuid: asyncio.Lock() for uuid in self._sessions.devices}
+        # a thread for each device, however few cores there are: all of them start together
+        self._threads = ThreadPoolExecutor(max(1, len(self._work)), "device")
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -176,7 +180,8 @@ class BootstrapRoutes:
         """Holds the lock until the work has ended, even when the caller has gone."""
         async with lock:
             try:
-                return await asyncio.to_thread(self._sessions.answer, signer, phase, self._settings.fresh_id())
+                work = partial(self._sessions.answer, signer, phase, self._settings.fresh_id())
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
             except ProtocolOrderError as error:
                 raise HTTPException(409, str(error)) from None
             except (ParameterRefusedError, LockRefusedError, ContainerRefusedError) as error:

@@ -3,6 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from graval.cuda.build import (
@@ -29,9 +30,10 @@ def _kept(name: str, key: str, command: Callable[[Path], list[str]]) -> Path:
     return kept(cache_folder() / "builds" / f"{name}-{key}", f"{name}.so", lambda path: run_compiler(command(path)))
 
 
-def emulated_library() -> Path:
-    """The device code on the CPU."""
-    return _kept("libogv-emulated", _key(*emulation_command(Path("x"))), emulation_command)
+def emulated_library(*, narrow: bool = False) -> Path:
+    """The device code on the CPU; narrow is what sm_75 multiplies with."""
+    command = partial(emulation_command, narrow=narrow)
+    return _kept("libogv-emulated", _key(*command(Path("x"))), command)
 
 
 def cuda_library() -> Path:

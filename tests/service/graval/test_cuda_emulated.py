@@ -69,6 +69,14 @@ def test_sweeps_and_openings_are_the_references_bit_for_bit(library: Library, si
             assert emulated.open_tiles(choices) == reference.open_tiles(choices)
 
 
+@pytest.mark.parametrize("size", ["odd everywhere", "two pieces of 128 rows"])
+def test_the_products_of_the_oldest_architecture_are_the_references_too(size: str) -> None:
+    parameters = SIZES[size]
+    with provers(Library(emulated_library(narrow=True)), vector_session(parameters)) as (emulated, reference):
+        request = SweepRequest(start=NO_STATE, columns=parameters.columns, rounds=1)
+        assert emulated.sweep(request) == reference.sweep(request)
+
+
 @pytest.mark.parametrize("size", ["the published vectors", "odd everywhere"])
 def test_chases_are_the_references_bit_for_bit(library: Library, size: str) -> None:
     with provers(library, vector_session(SIZES[size])) as (emulated, reference):

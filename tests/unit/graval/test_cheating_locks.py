@@ -230,6 +230,13 @@ def test_phases_larger_than_the_session_or_the_limits_are_refused() -> None:
     for chase in (ChaseRequest(nonce=NONCE, groups=3, steps=1), ChaseRequest(nonce=NONCE, groups=1, steps=11)):
         with pytest.raises(ParameterRefusedError):
             prover.chase(chase)
+    with pytest.raises(ParameterRefusedError, match="groups times steps is 33554433"):
+        ReferenceProver(vector_session(), WorkLimits(chase_steps=1 << 26)).chase(
+            ChaseRequest(nonce=NONCE, groups=1, steps=(1 << 25) + 1)
+        )
+    prover.commit_dense(8)
+    with pytest.raises(ParameterRefusedError, match="rows is 65"):
+        prover.answer_dense(DenseRequest(nonce=NONCE, rows=(0,) * 65))
     with pytest.raises(ParameterRefusedError, match="dense inner is 9"):
         prover.commit_dense(9)
     with pytest.raises(ParameterRefusedError, match="columns is 9"):
