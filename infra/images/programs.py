@@ -26,6 +26,8 @@ def _program(
         entrypoint=("python3", "-m", module),
         environment={
             "LC_ALL": "C.UTF-8",
+            # Libraries that keep a cache look for it there; a pod mounts a scratch folder at /tmp.
+            "HOME": "/tmp",  # noqa: S108 in the container
             # The root file system is read-only, and no folder that a program runs in may shadow its packages.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONSAFEPATH": "1",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.images.tools import run, write_whole
-from infra.spec.oci import LAYOUT, MANIFEST_TYPE, Blob, StoredImage, index_text, read_image
+from infra.spec.oci import Blob, StoredImage, index_text, read_image, write_archive
 
 #: One driver on every machine: another one writes other entries for folders, and with them other digests.
 _ENVIRONMENT: Final = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
@@ -72,14 +72,10 @@ class Store:
     @contextmanager
     def loaded(self, image: StoredImage) -> Iterator[str]:
         """A published image, back in the store under the name that this answers, gone afterwards."""
-        with tempfile.TemporaryDirectory(dir=image.folder) as name:
-            layout = Path(name)
-            (layout / "blobs" / "sha256").mkdir(parents=True)
-            for blob in image.blobs:
-                (layout / blob.layout_path).hardlink_to(image.path(blob))
-            (layout / "oci-layout").write_text(LAYOUT)
-            (layout / "index.json").write_text(index_text(image.reference, MANIFEST_TYPE, image.manifest))
-            loaded = self.buildah("pull", "--quiet", f"oci:{layout}")
+        with tempfile.TemporaryDirectory(dir=image.folder) as folder:
+            archive = Path(folder, "image.tar")
+            write_archive(image, archive)
+            loaded = self.buildah("pull", "--quiet", f"oci-archive:{archive}")
         try:
             yield loaded
         finally:

@@ -1,11 +1,14 @@
 """An image as the builder leaves it and the host runner takes it: an OCI index, and its blobs by digest beside it.
 
-Images share blobs, so a base is kept once and sent to a machine once. Reads and describes; builds and sends nothing.
+Images share blobs, so a base is kept once and sent to a machine once: after the first image of a fleet a changed line
+is kilobytes. Reads and packs files of this machine; builds and sends nothing.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +105,23 @@ def read_image(index: Path) -> StoredImage:
         if not path.exists() or path.stat().st_size != blob.size_bytes:
             raise ValueError(f"{path} is missing or not {blob.size_bytes} bytes: build {image.reference} again")
     return image
+
+
+def write_archive(image: StoredImage, target: Path, *, present: Collection[str] = ()) -> None:
+    """An OCI archive of `image` without the blobs of these digests, whole or not at all."""
+    partial = target.with_name(f"{target.name}.partial")
+    with tarfile.open(partial, "w") as tar:
+        _add(tar, "oci-layout", LAYOUT)
+        _add(tar, "index.json", index_text(image.reference, MANIFEST_TYPE, image.manifest))
+        for blob in image.lacking(present):
+            tar.add(image.path(blob), blob.layout_path)
+    partial.replace(target)
+
+
+def _add(tar: tarfile.TarFile, name: str, text: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(text.encode())
+    tar.addfile(entry, io.BytesIO(text.encode()))
 
 
 def _blob(described: Mapping[str, Any]) -> Blob:

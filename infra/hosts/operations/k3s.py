@@ -13,12 +13,11 @@ from pyinfra import host
 from pyinfra.api import FileUploadCommand, OperationError, StringCommand, operation
 
 from infra.hosts.facts.shell import Holds, Printed
-from infra.hosts.image_upload import write_upload
 from infra.hosts.operations.commands import Commands
 from infra.hosts.operations.files import stamp_path
 from infra.hosts.paths import K3S, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
 from infra.spec import BinarySource
-from infra.spec.oci import INDEX_SUFFIX, read_image
+from infra.spec.oci import INDEX_SUFFIX, read_image, write_archive
 
 KUBECTL: Final = f"{K3S} kubectl --kubeconfig {K3S_KUBECONFIG}"
 #: The namespace that the kubelet uses, which is also k3s's default.
@@ -130,7 +129,7 @@ def _composed(index: Path, held: frozenset[str], target: Path) -> tuple[str, fro
     """The archive of what the node lacks, and the digests that were left out of it."""
     try:
         stored = read_image(index)
-        write_upload(stored, held, target)
+        write_archive(stored, target, present=held)
     except (OSError, ValueError) as error:
         raise OperationError(str(error)) from error
     return str(target), frozenset(blob.digest for blob in stored.blobs) - {b.digest for b in stored.lacking(held)}

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from pyinfra.api import OperationError
 from pyinfra.connectors.fake import FakeConnector
 
-from infra.hosts.image_upload import write_upload
 from infra.hosts.operations import k3s
 from infra.hosts.paths import K3S, K3S_KUBECONFIG, UPLOADS
 from infra.spec import BinarySource, ImageArchive, K3sSpec, Verb
-from infra.spec.oci import StoredImage, read_image
+from infra.spec.oci import StoredImage, read_image, write_archive
 from tests.support.fake_host import run_fake
 from tests.support.oci import stored
 from tests.support.specs import host_spec
@@ -28,7 +27,7 @@ LAYERS = (b"base", b"shared", b"own")
 
 def sent(image: StoredImage, present: frozenset[str], folder: Path) -> dict[str, int]:
     """Names and sizes in the archive that is sent."""
-    write_upload(image, present, folder / "up.tar")
+    write_archive(image, folder / "up.tar", present=present)
     with tarfile.open(folder / "up.tar") as tar:
         return {member.name: member.size for member in tar.getmembers()}
 
@@ -68,7 +67,7 @@ def test_a_containerd_that_takes_no_partial_archive_gets_a_whole_one_from_its_ow
     program.write_text(STRICT)
     program.chmod(0o755)
     archive = tmp_path / "up.tar"
-    write_upload(image, held, archive)
+    write_archive(image, archive, present=held)
 
     def run(left_out: frozenset[str]) -> subprocess.CompletedProcess[str]:
         script = k3s._import(str(archive), left_out).replace(K3S, str(program))
@@ -82,7 +81,7 @@ def test_a_containerd_that_takes_no_partial_archive_gets_a_whole_one_from_its_ow
     assert done.returncode == 0, done.stderr
     assert "not found" in done.stderr
     assert not list(tmp_path.glob("up.tar*"))
-    write_upload(image, held, archive)
+    write_archive(image, archive, present=held)
     refused = run(frozenset())
     assert refused.returncode != 0
     assert not archive.exists()
