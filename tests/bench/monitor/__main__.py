@@ -31,6 +31,7 @@ from tests.support.kubernetes_objects import event, node, pod, snapshot
 
 _BIG = 10_000
 _SIZE = 4_000
+_READS = 1_000_000
 
 
 class Bench:
@@ -121,7 +122,7 @@ class Bench:
             "T4 other agents' heartbeats meanwhile: p99 / longest",
             f"{beats.percentile_ms(0.99):.0f} / {beats.percentile_ms(1):.0f} ms",
             "12500 ms",
-            "p99 100 ms",
+            "100 / 50 ms",
         )
         show("T4 growth of resident memory, all processes", f"{await peak - before:.0f} MiB", "-", "400 MiB")
         again = await run_load(self.port, [request(self.signer, "PUT", "/api/v1/clusters/gpu-1/resources", body)], 1)
@@ -155,12 +156,11 @@ class Bench:
         """T5: readers of the public keys and of our view while one cluster is replaced without end."""
         pods = [pod(f"r{n}", 1, size=1000) for n in range(100)]
         await self._register("gpu-2", pods)
-        stop = time.perf_counter() + 8
         reads = empty = 0
 
         async def replace() -> None:
             version = 1
-            while time.perf_counter() < stop:
+            while reads < _READS:
                 version += 1
                 await self._register("gpu-2", [pod(f"r{n}", version, size=1000) for n in range(100)], "PUT")
 

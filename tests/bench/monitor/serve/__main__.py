@@ -1,4 +1,7 @@
-"""The monitor under test as its own process: real application, real Redis, servers `gpu-0` to `gpu-99` in memory."""
+"""The monitor under test as its own process: real application, real Redis, servers `gpu-0` to `gpu-99` in memory.
+
+A `__main__` as the real program is one: what a worker process imports at its start depends on that.
+"""
 
 from __future__ import annotations
 
