@@ -94,6 +94,28 @@ async def test_x3_a_new_cluster_appears_whole(agent: AgentClient, redis: Redis) 
     assert counts == {0, 1500}
 
 
+async def test_x11_a_big_list_holds_up_no_other_agent_and_everything_in_it_is_found(
+    agent: AgentClient, monitor: RunningMonitor
+) -> None:
+    """What it costs is measured by tests/bench/monitor; here only that others are served while it is taken in."""
+    pods = [pod(f"big{n}", size=4000 + n % 11 * 1000) for n in range(1500)]
+    body = snapshot(pods, nodes=[node("gpu-2")])
+    async with AgentClient(monitor.url, "gpu-2", agent=OWN) as big:
+        await agent.register(snapshot([pod("a")]))
+        taking_in = asyncio.create_task(big.register(body))
+        served = 0
+        while not taking_in.done():
+            assert (await agent.beat()).status_code == 200
+            assert await monitor.services.view.locate(ResourceType.POD, "chutes", "a") is not None
+            served += 1
+        assert (await taking_in).status_code == 200
+    assert served > 1
+    view = monitor.services.view
+    found = await view.find_by_label(ResourceType.POD, "chutes/deployment-id", "dep-big1499")
+    assert [item.name for item in found] == ["big1499"]
+    assert len((await view.read_cluster("gpu-2")).of(ResourceType.POD)) == 1500
+
+
 async def test_x4_a_list_that_lost_a_kind_changes_nothing(
     agent: AgentClient, redis: Redis, monitor: RunningMonitor
 ) -> None:
