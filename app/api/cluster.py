@@ -11,7 +11,7 @@ import tempfile
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -38,6 +38,8 @@ class NodeFacts:
     labels: Mapping[str, str]
     capacity: Mapping[str, str]
     is_ready: bool
+    #: What pods may be given; without it, all of the capacity.
+    allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
 class NodeApi(Protocol):
@@ -67,6 +69,7 @@ def facts_of(node: Mapping[str, object]) -> NodeFacts:
         name=str(metadata.get("name")),
         labels=dict(metadata.get("labels") or {}),
         capacity=dict(status.get("capacity") or {}),
+        allocatable=dict(status.get("allocatable") or {}),
         is_ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
     )
 
@@ -161,6 +164,8 @@ def derived_columns(node: NodeFacts) -> dict[str, int]:
             raise ClusterError(f"node {node.name} reports no {labels.NVIDIA_GPU_RESOURCE}: is the GPU operator ready?")
         cpus = _cpus(node.capacity.get("cpu", "0")) - 2
         memory = _gibibytes(node.capacity.get("memory", "0")) - 6
+        if "memory" in node.allocatable:  # a pod that asks for more than this never starts
+            memory = min(memory, _gibibytes(node.allocatable["memory"]))
         vram = int(node.labels.get(labels.NVIDIA_GPU_MEMORY_MIB, str(32 * 1024))) // 1024
     except ValueError as error:
         raise ClusterError(f"node {node.name} reports figures that cannot be read: {error}") from error
