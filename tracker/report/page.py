@@ -7,7 +7,7 @@ from datetime import timedelta
 from html import escape
 
 from tracker.cost import format_tao
-from tracker.model import RAO_PER_TAO
+from tracker.model import RAO_PER_TAO, ROOT_NETUID
 from tracker.report.data import ReportData
 from tracker.report.style import STYLE
 from tracker.report.svg import COLOURS, Axis, day_and_month, heat_map, hour_of_day, lines, thinned
@@ -95,7 +95,7 @@ def _time_form(data: ReportData, seconds: float) -> str:
 def _churn_section(data: ReportData) -> str:
     churn = data.churn
     busiest = sorted(churn.rows, key=lambda netuid: (-sum(churn.rows[netuid]), netuid))
-    busiest = [netuid for netuid in busiest if sum(churn.rows[netuid])][:_HEAT_ROWS]
+    busiest = [netuid for netuid in busiest if sum(churn.rows[netuid]) and netuid != ROOT_NETUID][:_HEAT_ROWS]
     spans = len(next(iter(churn.rows.values()), ()))
     hours = f"{days(churn.span_blocks) * 24:.1f} hours"
     if not busiest:
@@ -104,7 +104,7 @@ def _churn_section(data: ReportData) -> str:
     names = [_time_form(data, first + (last - first) * index / spans) for index in range(spans)]
     marks = [_time_form(data, first + (last - first) * part / (_MARKS - 1)) for part in range(_MARKS)]
     drawing = heat_map({f"{netuid}": churn.rows[netuid] for netuid in busiest}, names, marks)
-    rest = len(churn.rows) - len(busiest)
+    rest = sum(netuid != ROOT_NETUID for netuid in churn.rows) - len(busiest)
     left_out = f" {rest} quieter subnets are left out." if rest else ""
     note = f"Registrations that the snapshots prove, by subnet; each cell is {hours}. The darker, the more.{left_out}"
     return _section("churn", "Churn", note, f'<figure class="map">{drawing}</figure>')
@@ -130,8 +130,8 @@ def _price_section(data: ReportData) -> str:
     first, last = _times(data)
     across = Axis(first, last, "time", form=lambda seconds: _time_form(data, seconds), parts=3)
     up = Axis(min(everything), max(*everything, min(everything) * 10), "TAO, logarithmic", logarithmic=True)
-    key = _key((name, f"{points[-1][1]:.4g}") for name, points in series.items())
-    note = "The most contested subnets, at each snapshot."
+    key = _key((name.removeprefix("subnet "), f"· {points[-1][1]:.4g} TAO") for name, points in series.items())
+    note = "The most contested subnets by number, at each snapshot."
     return _section("prices", "Price of a seat", note, f"<figure>{lines(series, across, up)}{key}</figure>")
 
 
@@ -143,7 +143,7 @@ def _tenure_section(data: ReportData) -> str:
             points = [(0.0, 100.0), *zip(map(days, curve.ages), (100 * share for share in curve.shares), strict=True)]
             series[f"subnet {netuid}"] = points
             half = curve.median_blocks
-            medians.append((f"subnet {netuid}", "half stay" if half is None else f"half gone by {days(half):.1f} d"))
+            medians.append((str(netuid), "· half stay" if half is None else f"· half gone in {days(half):.1f} d"))
             longest = max(longest, points[-1][0])
     if not series:
         return _section("tenure", "How long neurons stay", "No neuron left while it was watched.", "")

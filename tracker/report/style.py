@@ -50,7 +50,8 @@ margin:1rem 0 0}
 @media(max-width:760px){.pair{grid-template-columns:1fr;gap:0}.facts{grid-template-columns:1fr 1fr;gap:.6rem}}
 @media(max-width:600px){main{padding:.8rem .7rem 2rem}h1{font-size:1.4rem}section{padding:.9rem .8rem}
 .more{display:none}
-.seats{grid-template-columns:1fr}svg,.map svg{font-size:19px}svg .unit{font-size:18px}
+.seats{grid-template-columns:1fr}svg,.map svg{font-size:19px}svg .unit{font-size:18px}svg .end{font-size:16px}
+.key{display:grid;grid-template-columns:1fr 1fr}
 th,td{padding:.42em .3em}td.wide{min-width:56px}
 .fact b{font-size:1.25rem}}
 @media print{body{background:#fff}section{break-inside:avoid}}

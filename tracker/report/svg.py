@@ -49,11 +49,23 @@ class Axis:
         if self.logarithmic:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             return [10.0**power for power in range(first, last + 1) if self.low <= 10.0**power <= self.high]
-        return [self.low + (self.high - self.low) * part / self.parts for part in range(self.parts + 1)]
+        if self.form is not None:
+            return [self.low + (self.high - self.low) * part / self.parts for part in range(self.parts + 1)]
+        step = _round_step((self.high - self.low) / self.parts)
+        first = math.ceil(self.low / step)
+        return [step * number for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
     def text(self, value: float) -> str:
         """A value as it stands beside its mark."""
         return short(value) if self.form is None else self.form(value)
+
+
+def _round_step(least: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten."""
+    if least <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= least * (1 - 1e-9))
 
 
 def lines(series: Mapping[str, Sequence[Point]], across: Axis, up: Axis, *, steps: bool = False) -> str:
@@ -109,13 +121,13 @@ def thinned(points: Sequence[Point], most: int = 240) -> list[Point]:
     """At most so many points of a path, with the lowest and the highest of each stretch: bursts stay visible."""
     if len(points) <= most:
         return list(points)
-    stretch = -(-2 * len(points) // most)
+    stretch = -(-2 * len(points) // (most - 2))
     kept: list[Point] = []
     for start in range(0, len(points), stretch):
         part = points[start : start + stretch]
         ends = {min(range(len(part)), key=lambda at: part[at][1]), max(range(len(part)), key=lambda at: part[at][1])}
         kept += [part[at] for at in sorted(ends)]
-    return kept if kept[-1] == points[-1] else [*kept[: most - 1], points[-1]]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 def day_and_month(seconds: float) -> str:
@@ -174,7 +186,7 @@ def _frame(across: Axis, up: Axis) -> str:
     ticks = across.ticks()
     for place, tick in enumerate(ticks):
         x, _ = _point((tick, up.low), across, up)
-        anchor = "start" if place == 0 else "end" if place == len(ticks) - 1 else "middle"
+        anchor = "start" if place == 0 else "end" if tick == across.high else "middle"
         y = _HEIGHT - _BOTTOM + 20
         parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(across.text(tick))}</text>')
     parts.append(f'<text x="0" y="14" class="unit">{escape(up.label)}</text>')

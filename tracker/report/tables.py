@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tracker.cost import format_tao
+from tracker.model import RAO_PER_TAO
 from tracker.ranking import SubnetTotals
 from tracker.report.data import ReportData
 from tracker.risk import Risk
@@ -118,7 +119,7 @@ def _row(place: int, row: SubnetTotals, most: float, price_rao: int | None) -> s
         f"{row.average(counts.deregistered):.2f}" if known else "-",
         f"{row.average(counts.registered):.2f}" if known else "-",
         f"≥ {counts.true_registrations:,}" if known and row.corrected else "-",
-        format_tao(price_rao),
+        "-" if price_rao is None else f"{price_rao / RAO_PER_TAO:.4g}",
         f'<span class="badge {row.certainty.name.lower()}">{row.certainty.value}</span>',
     ]
     made = []
