@@ -85,3 +85,7 @@ class Backend(Protocol):
     def prover(self, session: Session, limits: WorkLimits) -> Prover:
         """A prover for a session of one of the devices. Raises ParameterRefusedError, BackendUnavailableError."""
         ...
+
+    def close(self) -> None:
+        """End whatever was started, at once if need be; provers are of no use afterwards."""
+        ...

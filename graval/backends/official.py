@@ -22,3 +22,7 @@ class OfficialBackend:
         """Raises BackendUnavailableError: the library cannot do the work of ogv1."""
         del session, limits
         raise BackendUnavailableError("this node runs the official library alone: ogv1 needs GRAVAL_BACKEND=cuda")
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self.official.close()

@@ -51,3 +51,6 @@ class SimulatedBackend:
     def prover(self, session: Session, limits: WorkLimits) -> ReferenceProver:
         """See `Backend`."""
         return ReferenceProver(session, limits)
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -14,10 +14,10 @@ from graval.backends.base import Backend, BackendUnavailableError
 from graval.backends.choice import BackendName, open_backend
 from graval.backends.cuda import CudaBackend
 from graval.backends.simulated import is_simulated
-from graval.official.miner import KNOWN_LIBRARIES, OfficialMiner, locate
+from graval.official.miner import KNOWN_LIBRARIES, OfficialMiner, OfficialRefusedError, locate
 from graval.service.application import ServiceSettings, create_application
 from graval.service.settings import BootstrapSettings
-from graval.session import DeviceDescription, WorkLimits
+from graval.session import WorkLimits
 
 CONFIGURATION_ERROR: Final = 78
 UNAVAILABLE: Final = 69
@@ -42,19 +42,28 @@ def serve(
         return CONFIGURATION_ERROR
     try:
         official = _official(settings)
-        backend = open_backend(
-            settings.backend,
-            settings.simulated_model,
-            settings.device_ids,
-            lambda: CudaBackend(settings.library),
-            official,
-        )
+        backend = _backend(settings, official)
         devices = backend.devices()
-    except BackendUnavailableError as error:
+    except (BackendUnavailableError, OfficialRefusedError) as error:
         _say(str(error))
         return UNAVAILABLE
-    _run(settings, backend, devices, official)
+    simulated = all(map(is_simulated, devices))
+    _say(
+        "SIMULATED devices: their work runs on the CPU and proves no GPU" if simulated else "serving",
+        backend=backend.name,
+        official_library=official is not None,
+        devices=[device.name for device in devices],
+        validators=len(settings.whitelist),
+        port=settings.port,
+    )
+    _run(settings, backend, simulated=simulated, official=official)
     return 0
+
+
+def _backend(settings: BootstrapSettings, official: OfficialMiner | None) -> Backend:
+    """As configured. Raises BackendUnavailableError."""
+    model, device_ids = settings.simulated_model, settings.device_ids
+    return open_backend(settings.backend, model, device_ids, lambda: CudaBackend(settings.library), official)
 
 
 def _official(settings: BootstrapSettings) -> OfficialMiner | None:
@@ -65,22 +74,7 @@ def _official(settings: BootstrapSettings) -> OfficialMiner | None:
     return OfficialMiner(locate(settings.official_library, sys.path), trusted)
 
 
-def _run(
-    settings: BootstrapSettings,
-    backend: Backend,
-    devices: tuple[DeviceDescription, ...],
-    official: OfficialMiner | None,
-) -> None:
-    simulated = all(map(is_simulated, devices))
-    limits = _simulated_limits(settings.simulated_fill_bytes) if simulated else WorkLimits()
-    _say(
-        "SIMULATED devices: their work runs on the CPU and proves no GPU" if simulated else "serving",
-        backend=backend.name,
-        official_library=official is not None,
-        devices=[device.name for device in devices],
-        validators=len(settings.whitelist),
-        port=settings.port,
-    )
+def _run(settings: BootstrapSettings, backend: Backend, *, simulated: bool, official: OfficialMiner | None) -> None:
     application = create_application(
         ServiceSettings(
             miner=settings.miner,
@@ -89,20 +83,25 @@ def _run(
             challenge_folder=settings.challenge_folder,
             now=time.time,
             fresh_id=lambda: secrets.token_hex(16),
-            limits=limits,
+            limits=_simulated_limits(settings.simulated_fill_bytes) if simulated else WorkLimits(),
             official=official,
         )
     )
-    uvicorn.run(
-        application,
-        host="0.0.0.0",
-        port=settings.port,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        log_level="warning",
-        timeout_graceful_shutdown=10,
-    )
+    try:
+        uvicorn.run(
+            application,
+            host="0.0.0.0",
+            port=settings.port,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            log_level="warning",
+            timeout_graceful_shutdown=10,
+        )
+    finally:
+        backend.close()  # a thread that waits for a GPU's process would keep this one alive
+        if official is not None:
+            official.close()
 
 
 def _simulated_limits(fill_bytes: int) -> WorkLimits:
