@@ -32,6 +32,8 @@ from app.protocol.servers import RemoteServer
 
 JOB_LIFE_SECONDS = 600.0
 ORDER_LIFE_SECONDS = 24 * 3600.0
+#: Validator, record, usage, bounty, counts, ban, end of a refusal: all that a chute's view is made of.
+_ChuteInputs = tuple[str, ChuteRecord, Utilization | None, Bounty | None, Counts, bool, float]
 
 
 @dataclass
@@ -53,7 +55,7 @@ class World:
     orders: dict[str, Order] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     warmed: set[tuple[str, str]] = field(default_factory=set)
-    _chute_views: dict[str, ChuteView] = field(default_factory=dict)
+    _chute_views: dict[str, tuple[_ChuteInputs, ChuteView]] = field(default_factory=dict)
     _server_views: dict[str, ServerView] = field(default_factory=dict)
 
     def note(self, name: str, at: float, *, complete: bool) -> None:
@@ -171,17 +173,27 @@ class World:
         everywhere = Counter(item.chute_id for item in self.active if item.activated_at is not None)
         banned = {row.chute_id for row in self.rows.chutes if row.banned}
         refused = {chute: until for chute, server, _, until in self.rows.failures if server == "*"}
-        fresh: dict[str, ChuteView] = {}
+        fresh: dict[str, tuple[_ChuteInputs, ChuteView]] = {}
         for chute_id, (validator, record) in self.chutes.items():
-            view = chute_view(
+            counts = Counts(mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id])
+            inputs: _ChuteInputs = (
                 validator,
                 record,
                 self.utilization.get(chute_id),
                 self.bounties.get(chute_id),
-                Counts(mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id]),
+                counts,
+                chute_id in banned,
+                refused.get(chute_id, 0.0),
             )
-            view = replace(view, banned=chute_id in banned, refuse_until=refused.get(chute_id, 0.0))
-            known = self._chute_views.get(chute_id)
-            fresh[chute_id] = known if known == view else view
+            fresh[chute_id] = _kept_or_new(self._chute_views.get(chute_id), inputs)
         self._chute_views = fresh
-        return tuple(fresh.values())
+        return tuple(view for _, view in fresh.values())
+
+
+def _kept_or_new(known: tuple[_ChuteInputs, ChuteView] | None, inputs: _ChuteInputs) -> tuple[_ChuteInputs, ChuteView]:
+    """The view of before where nothing in it moved: then a decision need not read it again."""
+    if known is not None and all(one is other or one == other for one, other in zip(known[0], inputs, strict=True)):
+        return known
+    validator, record, usage, bounty, counts, banned, refuse_until = inputs
+    view = replace(chute_view(validator, record, usage, bounty, counts), banned=banned, refuse_until=refuse_until)
+    return inputs, known[1] if known is not None and known[1] == view else view

@@ -7,7 +7,8 @@ import itertools
 import shutil
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import uvicorn
@@ -39,8 +40,8 @@ from tests.support.gepetto import VALIDATOR, make_chute, make_server, make_snaps
 SERVERS = 125
 
 
-def outside() -> FastAPI:
-    """A validator that answers in 50 ms, and a Kubernetes API that keeps objects by name."""
+def outside(on_job: Callable[[dict[str, object]], None] = lambda _: None) -> FastAPI:
+    """A validator that answers in 50 ms, and a Kubernetes API that keeps Services by name and tells of Jobs."""
     app, services, numbers = FastAPI(), dict[str, dict[str, object]](), itertools.count(30000)
 
     @app.get("/instances/launch_config")
@@ -62,7 +63,18 @@ def outside() -> FastAPI:
 
     @app.post("/{cluster}/apis/batch/v1/namespaces/chutes/jobs", status_code=201)
     async def job(cluster: str, request: Request) -> dict[str, object]:
-        return dict(await request.json())
+        body: dict[str, object] = await request.json()
+        on_job(body)
+        return body
+
+    @app.get("/{cluster}/api/v1/namespaces/chutes/pods")
+    @app.get("/{cluster}/apis/batch/v1/namespaces/chutes/jobs")
+    async def nothing(cluster: str) -> dict[str, object]:
+        return {"items": []}
+
+    @app.get("/{cluster}/api/v1/nodes")
+    async def nodes(cluster: str) -> dict[str, object]:
+        return {"items": [{"status": {"capacity": {"ephemeral-storage": "2000Gi"}}}]}
 
     return app
 
@@ -84,15 +96,27 @@ class LoopbackClusters:
             await client.close()
 
 
-async def _fill(engine: AsyncEngine) -> None:
+@asynccontextmanager
+async def database(url: str, validator: str, *, tee: bool = False) -> AsyncIterator[AsyncEngine]:
+    """A migrated database with 125 servers of eight GPUs."""
+    engine = create_engine(url)
+    try:
+        await migrate(engine)
+        await _fill(engine, validator, tee=tee)
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _fill(engine: AsyncEngine, validator: str, *, tee: bool) -> None:
     async with engine.begin() as connection:
         await connection.execute(
             text(
                 "INSERT INTO servers (server_id, validator, name, ip_address, labels, gpu_count, cpu_per_gpu,"
                 " memory_per_gpu, hourly_cost, is_tee) SELECT 'server-' || to_char(i, 'FM000'), :v, 'node-' || i,"
-                " '203.0.113.9', '{}', 8, 4, 80, 1, true FROM generate_series(0, 124) i"
+                " '203.0.113.9', '{}', 8, 4, 80, 1, :tee FROM generate_series(0, 124) i"
             ),
-            {"v": VALIDATOR},
+            {"v": validator, "tee": tee},
         )
         await connection.execute(
             text(
@@ -107,7 +131,7 @@ async def _fill(engine: AsyncEngine) -> None:
                 " gpu_count, chutes_version, preemptible, tee) VALUES ('chute-000', :v, 'a/b:1', '', '', 'c:c', '1',"
                 " '{pro_6000}', 1, '0.6.0', true, true)"
             ),
-            {"v": VALIDATOR},
+            {"v": validator},
         )
 
 
@@ -119,10 +143,8 @@ async def cold_launches(count: int = 1000) -> tuple[float, int, float]:
     base = f"http://127.0.0.1:{port}"
     try:
         with EmbeddedPostgres(folder / "data") as postgres:
-            engine = create_engine(postgres.url())
-            await migrate(engine)
-            await _fill(engine)
-            return await _run(engine, base, count)
+            async with database(postgres.url(), VALIDATOR, tee=True) as engine:
+                return await _run(engine, base, count)
     finally:
         server.should_exit = True
         with suppress(asyncio.CancelledError):
@@ -160,5 +182,4 @@ async def _run(engine: AsyncEngine, base: str, count: int) -> tuple[float, int, 
     await asyncio.gather(task, return_exceptions=True)
     await clusters.close()
     await http.aclose()
-    await engine.dispose()
     return seconds, results.count("launched"), statements[0] / max(1, len(results))
