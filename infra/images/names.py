@@ -16,7 +16,7 @@ class ImageName(StrEnum):
 
     POSTGRES = "postgres"
     REDIS = "redis"
-    #: `python3 -m app.api`, `python3 -m app.storage` (migrations).
+    #: `python3 -m app.api`, `python3 -m app.storage` (migrations), `python3 -m app.cli.main` (operators).
     MINER_API = "miner-api"
     #: `python3 -m app.gepetto`.
     GEPETTO = "gepetto"

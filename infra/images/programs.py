@@ -38,9 +38,9 @@ def _program(
 
 MINER_API: Final = _program(
     ImageName.MINER_API,
-    "The miner API and the migrations of its database",
+    "The miner API, the migrations of its database and the miner's commands",
     "app.api",
-    packages=("app.api", "app.storage"),
+    packages=("app.api", "app.cli", "app.storage"),
     # It verifies what nodes prove about their GPUs.
     extras=(_SERVICE, _API, _GRAVAL),
 )

@@ -28,4 +28,9 @@ def test_tools_come_change_and_go(machine: Machine) -> None:
     ) == ("600 root\n/etc/headframe/kubeconfig")
     assert machine.apply(spec(machine, "control", "gpu-1", "gpu-2")) == ("tools | kubeconfig of all clusters",)
     assert machine.run(Verb.STOP, spec(machine))[0] == 0
-    assert machine.ssh("ls /etc/headframe /usr/local/bin/ktx /usr/local/bin/kns 2>/dev/null | wc -l") == "1"
+    assert (
+        machine.ssh(
+            "ls /etc/headframe /usr/local/bin/ktx /usr/local/bin/kns /usr/local/bin/chutes-miner 2>/dev/null | wc -l"
+        )
+        == "1"
+    )

@@ -82,7 +82,7 @@ def changed(copy: Path, before: dict[str, str], file: str, text: str) -> set[str
         ("app/gepetto/decision/valuation.py", {ImageName.GEPETTO}),
         ("app/observe/janitor.py", {ImageName.MONITOR}),
         ("app/audit/report.py", {ImageName.AUDIT}),
-        ("app/cli/nodes.py", set()),
+        ("app/cli/nodes.py", {ImageName.MINER_API}),
         ("graval/service/application.py", {ImageName.GRAVAL_BOOTSTRAP}),
         ("tracker/cost.py", {ImageName.TRACKER}),
         ("lab/chute/server.py", {ImageName.LAB_CHUTE}),
