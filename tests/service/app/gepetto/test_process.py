@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from lab.services.redis import EmbeddedRedis, free_port
 from lab.validator import scenarios
 from lab.validator.app import SimulatedValidator
 from tests.support.agents import portable_kubeconfig
+from tests.support.confinement import confined_program, run_confined
 from tests.support.control import MINER, VALIDATOR, entry_of, throwaway_seed
 from tests.support.waiting import running, until
 
@@ -40,6 +42,7 @@ pytestmark = pytest.mark.service
 NODE, SERVER_ID, ADDRESS = "simulated-gpu-0", "server-of-the-test", "192.0.2.10"
 GPUS = tuple(f"{index:032x}" for index in range(2))
 PATIENCE_SECONDS = 60.0
+STRATEGY = Path("docs/strategies/weighted.py").read_text()
 
 
 @contextlib.asynccontextmanager
@@ -56,6 +59,17 @@ async def program(module: str, port: int, environment: dict[str, str]) -> AsyncI
         process.send_signal(signal.SIGTERM)
         code = await asyncio.wait_for(process.wait(), 30)
     assert code in {0, -signal.SIGTERM}
+
+
+@contextlib.asynccontextmanager
+async def confined(port: int, folder: Path, environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """Gepetto as its container runs it: another user, a read-only root, one folder for scratch, an end when told."""
+    async with (
+        confined_program("app.gepetto", folder, environment),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        await until(lambda: answers(client, "/ping"), seconds=PATIENCE_SECONDS, every=0.1)
+        yield client
 
 
 async def answers(client: httpx.AsyncClient, path: str) -> bool:
@@ -194,6 +208,7 @@ async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_whe
     api_server: LocalApiServer,
     kubelet: Kubelet,
     validator: SimulatedValidator,
+    tmp_path: Path,
 ) -> None:
     await add_server(engine, portable_kubeconfig(api_server, NODE))
     entry = entry_of(validator).model_dump(mode="json")
@@ -203,16 +218,18 @@ async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_whe
     }  # fmt: skip
     monitor_port, port = free_port(), free_port()
     monitor = program("app.observe", monitor_port, common | {"PORT": str(monitor_port), "OBSERVATION_MODE": "pull"})
-    gepetto = program(
-        "app.gepetto",
+    gepetto = confined(
         port,
+        tmp_path,
         common
         | {
             "VALIDATORS": orjson.dumps({"supported": [entry]}).decode(),
             "GEPETTO_PORT": str(port),
             "CHUTE_SHUTDOWN_TIME_SECONDS": "5",
+            "GEPETTO_FILE": str(tmp_path / "gepetto.py"),
         },
     )
+    (tmp_path / "gepetto.py").write_text(STRATEGY)
     intake = Intake(redis, MINER.ss58, on_gap=ignore_gap)
     feed = feed_of(validator, intake)
     async with monitor, gepetto as client, running(intake.deliver(), feed.run(), kubelet.let_go()):
@@ -230,6 +247,7 @@ async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_whe
             return bool(row.get("active")) and row["instance_id"] == instance_id and row["verified_at"] is not None
 
         await until(is_active, seconds=PATIENCE_SECONDS, every=0.2)
+        assert (await client.get("/ready")).json()["decider"] == "file gepetto.py"
         snapshot = (await client.get("/snapshot")).json()
         assert snapshot["servers"][0]["disk_free_gb"] <= 480
         async with engine.begin() as connection:
@@ -240,3 +258,25 @@ async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_whe
             return not await kubelet.jobs() and not await deployment(engine)
 
         await until(is_gone, seconds=PATIENCE_SECONDS, every=0.2)
+
+
+async def test_without_settings_it_names_them_and_shows_no_value(tmp_path: Path) -> None:
+    code, output = await run_confined("app.gepetto", tmp_path, {"MINER_SEED": "not to be shown"})
+    assert code == 2
+    assert "POSTGRESQL, VALIDATORS, MINER_SS58" in output
+    assert "not to be shown" not in output
+
+
+async def test_it_answers_probes_and_ends_when_told_while_its_database_is_away(
+    redis_server: EmbeddedRedis, validator: SimulatedValidator, tmp_path: Path
+) -> None:
+    port, entry = free_port(), entry_of(validator).model_dump(mode="json")
+    environment = {
+        "MINER_SS58": MINER.ss58, "MINER_SEED": throwaway_seed("miner"), "REDIS_URL": redis_server.url,
+        "POSTGRESQL": "postgresql+asyncpg://nobody@127.0.0.1:1/nothing", "GEPETTO_PORT": str(port),
+        "VALIDATORS": orjson.dumps({"supported": [entry]}).decode(),
+    }  # fmt: skip
+    async with confined(port, tmp_path, environment) as client:
+        found = (await client.get("/ready")).json()
+        assert (found["leader"], found["decision_age_seconds"]) == (False, None)
+        assert (await client.get("/explain", params={"chute": "any"})).status_code == 503
