@@ -7,7 +7,7 @@ import sys
 import cyclopts
 from cyclopts import CycloptsError
 
-from app.cli import inventory, kubeconfigs, maintenance, nodes, remote, tee
+from app.cli import inventory, kubeconfigs, maintenance, nodes, remote, tee, vm
 from app.cli.access import CommandError
 from app.cli.output import err
 
@@ -22,7 +22,7 @@ for command in (
 ):  # fmt: skip
     app.command(command)
 app.command(tee.app)
-_ = maintenance  # its commands register themselves with `tee`
+_ = maintenance, vm  # their commands register themselves with `tee`
 
 
 def run(tokens: list[str] | None = None) -> int:

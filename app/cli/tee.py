@@ -10,7 +10,7 @@ import httpx
 import orjson
 from cyclopts import Parameter
 
-from app.cli.access import Access, CommandError, Outgoing, segment, send, stream
+from app.cli.access import Access, CommandError, Outgoing, segment, send
 from app.cli.output import Json, mapping, out, print_json, sequence, table
 from app.protocol.ports import HostPort
 from app.protocol.signing import Purpose
@@ -85,7 +85,8 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _show(answer: httpx.Response, key: str | None, columns: tuple[str, ...], *, json: bool) -> None:
+def show(answer: httpx.Response, key: str | None, columns: tuple[str, ...], *, json: bool) -> None:
+    """Print an answer: as JSON, or its list `key` as a table and the rest as lines."""
     found = mapping(orjson.loads(answer.content))
     if json or key is None or not columns:
         print_json(found)
@@ -102,7 +103,7 @@ def cache_download(
 ) -> None:
     """Download a chute's model to the VM's cache."""
     answer = call(access, target, "POST", "/cache/download", {"force": force}, {"chute_id": chute_id})
-    _show(answer, None, (), json=json)
+    show(answer, None, (), json=json)
 
 
 @app.command
@@ -111,14 +112,14 @@ def cache_download_status(
 ) -> None:
     """How far downloads are."""
     answer = call(access, target, "GET", "/cache/download/status", {"chute_id": chute_id})
-    _show(answer, "chutes", ("chute_id", "status", "percent_complete", "eta_seconds", "error"), json=json)
+    show(answer, "chutes", ("chute_id", "status", "percent_complete", "eta_seconds", "error"), json=json)
 
 
 @app.command
 def cache_overview(*, access: Access, target: Target = NO_TARGET, json: Json = False) -> None:
     """What the cache holds."""
     answer = call(access, target, "GET", "/cache/overview")
-    _show(answer, "chutes", ("chute_id", "status", "repo_id", "size_bytes"), json=json)
+    show(answer, "chutes", ("chute_id", "status", "repo_id", "size_bytes"), json=json)
 
 
 @app.command
@@ -127,7 +128,7 @@ def cache_delete(
 ) -> None:
     """Delete a chute's model from the cache."""
     answer = call(access, target, "DELETE", f"/cache/{segment(chute_id)}", {"force": force})
-    _show(answer, None, (), json=json)
+    show(answer, None, (), json=json)
 
 
 @app.command
@@ -144,7 +145,7 @@ def cache_cleanup(
     body: dict[str, object] = {"max_age_days": max_age_days, "max_size_gb": max_size_gb}
     if exclude_pattern is not None:
         body["exclude_pattern"] = exclude_pattern
-    _show(call(access, target, "POST", "/cache/cleanup", body=body), None, (), json=json)
+    show(call(access, target, "POST", "/cache/cleanup", body=body), None, (), json=json)
 
 
 @app.command
@@ -153,19 +154,19 @@ def cache_cancel(
 ) -> None:
     """Stop a download."""
     answer = call(access, target, "POST", f"/cache/{segment(chute_id)}/cancel", {"cleanup": cleanup})
-    _show(answer, None, (), json=json)
+    show(answer, None, (), json=json)
 
 
 @app.command
 def cache_purge(*, access: Access, target: Target = NO_TARGET, json: Json = False) -> None:
     """Delete the whole cache."""
-    _show(call(access, target, "POST", "/cache/purge"), None, (), json=json)
+    show(call(access, target, "POST", "/cache/purge"), None, (), json=json)
 
 
 @app.command
 def image_list(*, access: Access, target: Target = NO_TARGET, json: Json = False) -> None:
     """Images on the VM."""
-    _show(call(access, target, "GET", "/images/"), "images", ("ref", "digest", "size_bytes"), json=json)
+    show(call(access, target, "GET", "/images/"), "images", ("ref", "digest", "size_bytes"), json=json)
 
 
 @app.command
@@ -174,111 +175,10 @@ def image_delete(
 ) -> None:
     """Delete an image; its reference keeps its slashes."""
     path = "/images/" + "/".join(segment(part).replace("%3A", ":").replace("%40", "@") for part in image.split("/"))
-    _show(call(access, target, "DELETE", path, {"force": force}), None, (), json=json)
+    show(call(access, target, "DELETE", path, {"force": force}), None, (), json=json)
 
 
 @app.command
 def image_prune(*, access: Access, target: Target = NO_TARGET, json: Json = False) -> None:
     """Delete images that nothing uses."""
-    _show(call(access, target, "POST", "/images/prune"), None, (), json=json)
-
-
-@app.command
-def node_health(*, access: Access, target: Target = NO_TARGET, json: Json = False) -> None:
-    """Whether the VM's manager is well."""
-    answer = call(access, target, "GET", "/status/health")
-    if json:
-        print_json(answer.json())
-    else:
-        out().print(f"status: {mapping(answer.json()).get('status')}", highlight=False)
-
-
-@app.command
-def services(  # noqa: PLR0913 - one option each, as the public command has them
-    *,
-    access: Access,
-    target: Target = NO_TARGET,
-    overview: Flag = False,
-    status: str | None = None,
-    logs: str | None = None,
-    stream: Annotated[bool, Parameter(negative=())] = False,
-    lines: int = 200,
-    since_minutes: int = 0,
-    json: Json = False,
-) -> None:
-    """Services of the VM: a list, an overview, one's status, or one's log."""
-    if sum((overview, status is not None, logs is not None)) > 1:
-        raise CommandError("give at most one of --overview, --status and --logs")
-    if stream and logs is None:
-        raise CommandError("--stream needs --logs")
-    if logs is not None:
-        _logs(access, target, logs, lines, since_minutes, follow=stream, json=json)
-    elif status is not None:
-        _show(call(access, target, "GET", f"/status/services/{segment(status)}/status"), None, (), json=json)
-    elif overview:
-        _show(call(access, target, "GET", "/status/overview"), None, (), json=json)
-    else:
-        _show(call(access, target, "GET", "/status/services"), "services", ("id", "unit", "description"), json=json)
-
-
-def _logs(
-    access: Access, target: Target, service: str, lines: int, since_minutes: int, *, follow: bool, json: bool
-) -> None:
-    path = f"/status/services/{segment(service)}/logs"
-    if not follow:
-        answer = call(access, target, "GET", path, {"lines": lines, "since_minutes": since_minutes})
-        if json:
-            print_json(answer.json())
-            return
-        for line in mapping(answer.json()).get("logs") or ():  # type: ignore[attr-defined]
-            print(line)
-        return
-    url = address_of(access, target) + path + "/stream"
-    query = {"since_minutes": str(since_minutes)}
-    with stream(access, Outgoing("GET", url, Purpose.STATUS, query=query, timeout_seconds=None)) as answer:
-        for line in answer.iter_lines():
-            print(line)
-
-
-@app.command
-def gpu(
-    *, access: Access, target: Target = NO_TARGET, gpu: str = "all", detail: Flag = False, json: Json = False
-) -> None:
-    """What nvidia-smi says on the VM."""
-    _ = json
-    print_json(call(access, target, "GET", "/status/gpu/nvidia-smi", {"gpu": gpu, "detail": detail}).json())
-
-
-@app.command
-def disk(
-    *,
-    access: Access,
-    target: Target = NO_TARGET,
-    path: str = "/",
-    diagnostic: Flag = False,
-    max_depth: int = 3,
-    top_n: int = 10,
-    cross_filesystems: Flag = False,
-    json: Json = False,
-) -> None:
-    """What takes the VM's disk."""
-    query: dict[str, object] = {
-        "path": path, "diagnostic": diagnostic, "max_depth": max_depth, "top_n": top_n,
-        "cross_filesystems": cross_filesystems,
-    }  # fmt: skip
-    answer = call(access, target, "GET", "/status/disk/space", query)
-    _show(answer, "directories", ("path", "size_bytes"), json=json)
-
-
-@app.command
-def shutdown(*, access: Access, target: Target = NO_TARGET, confirm: Flag = False, json: Json = False) -> None:
-    """Shut the VM down.
-
-    Parameters
-    ----------
-    confirm
-        Must be given.
-    """
-    if not confirm:
-        raise CommandError("shutting a VM down needs --confirm")
-    _show(call(access, target, "POST", "/status/system/shutdown"), None, (), json=json)
+    show(call(access, target, "POST", "/images/prune"), None, (), json=json)
