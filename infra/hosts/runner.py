@@ -24,7 +24,7 @@ from infra.hosts.facts.kubeconfig import read_kubeconfig
 from infra.hosts.facts.machine import read_facts
 from infra.hosts.failures import CannotConnectError, OperationFailedError
 from infra.hosts.forecast import failed_operation, names_of_changes, plan_of
-from infra.hosts.occupancy import is_connected, occupied
+from infra.hosts.machine_lock import alone_on, is_connected
 from infra.hosts.preflight import objections
 from infra.hosts.progress import Progress
 from infra.hosts.ssh import connector_data, known_hosts, private_keys
@@ -63,7 +63,7 @@ def run_on(state: State, verb: Verb, spec: HostSpec, emitter: Emitter) -> None:
         if verb is Verb.PLAN:
             changed = _converge(state, host, verb, spec, facts, emitter)
         elif verb is not Verb.FACTS:
-            with occupied(host, spec):  # before the plan is made: what another run does must be in it
+            with alone_on(host, spec):  # before the plan is made: what another run does must be in it
                 changed = _converge(state, host, verb, spec, facts, emitter)
         with ctx_state.use(state), ctx_host.use(host):
             kubeconfig = read_kubeconfig(host, spec) if verb in _WITH_CLUSTER else None

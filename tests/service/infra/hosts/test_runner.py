@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosts.occupancy import lock_script
+from infra.hosts.machine_lock import lock_script
 from infra.spec import (
     BaseSpec,
     ErrorEvent,

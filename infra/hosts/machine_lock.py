@@ -26,7 +26,7 @@ _HELD: Final = "held"
 
 
 @contextmanager
-def occupied(host: Host, spec: HostSpec) -> Iterator[None]:
+def alone_on(host: Host, spec: HostSpec) -> Iterator[None]:
     """Keep others from changing the machine meanwhile. Waits up to a minute for one that is at it.
 
     Raises:
