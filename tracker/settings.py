@@ -22,6 +22,8 @@ class TrackerSettings(BaseSettings):
     pace_seconds: float = Field(default=0.0, ge=0, description="pause between blocks that an archive is asked for")
     hotkeys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="my hotkeys, by commas or spaces")
 
+    metrics_file: Path | None = Field(default=None, description="Prometheus text file that each snapshot replaces")
+
     @field_validator("hotkeys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -70,6 +70,13 @@ class Metrics:
         self.shadow_differences = Counter(
             "gepetto_shadow_differences", "Intents that only one of default and shadow wanted", registry=one
         )
+        self.server_income = Gauge(
+            "gepetto_server_income_rate", "Sum of the multipliers of a server's active copies", ["server"], registry=one
+        )
+        self.server_cost = Gauge(
+            "gepetto_server_cost_usd_per_hour", "What a server costs, as declared", ["server"], registry=one
+        )
+        self.server_gpus = Gauge("gepetto_server_gpus", "GPUs of a server by use", ["server", "use"], registry=one)
         self._seen_at: float | None = None
         self._activated: dict[str, float] = {}
         self._stages: dict[str, frozenset[str]] | None = None
@@ -92,10 +99,25 @@ class Metrics:
         self._seen_at = snapshot.now
         for server in snapshot.servers:
             self.idle.labels(_cause(server.locked, server.healthy)).inc(server.free * elapsed)
+        self._show_servers(snapshot)
         self._count_forfeited(snapshot)
         self._multipliers = {row.id: row.multiplier for row in snapshot.deployments}
         self._time_stages(snapshot)
         self._follow_swaps(snapshot, elapsed / 3600)
+
+    def _show_servers(self, snapshot: Snapshot) -> None:
+        """Income, cost and GPUs of every server that there is; one that has gone shows nothing any more."""
+        for gauge in (self.server_income, self.server_cost, self.server_gpus):
+            gauge.clear()
+        income: dict[str, float] = {}
+        for row in snapshot.deployments:
+            if row.active:
+                income[row.server_id] = income.get(row.server_id, 0.0) + row.multiplier
+        for server in snapshot.servers:
+            self.server_income.labels(server.name).set(income.get(server.id, 0.0))
+            self.server_cost.labels(server.name).set(server.hourly_cost)
+            self.server_gpus.labels(server.name, "free").set(server.free)
+            self.server_gpus.labels(server.name, "taken").set(server.gpu_total - server.free)
 
     def _count_forfeited(self, snapshot: Snapshot) -> None:
         now = {row.id: row.activated_at for row in snapshot.deployments if row.activated_at is not None}

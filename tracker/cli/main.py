@@ -18,6 +18,7 @@ from tracker.cli.costs import costs_app
 from tracker.cli.live import live
 from tracker.cli.seats import seats_app
 from tracker.errors import ExitCode, StorageError, TrackerError
+from tracker.exposition import write_metrics
 from tracker.model import Snapshot
 from tracker.ranking import Ranking, SortBy
 from tracker.scan import ScanOptions, take_snapshot
@@ -46,6 +47,8 @@ async def snapshot(*, common: Common = DEFAULTS, files_only: bool = False) -> in
     async with connect(common.endpoint) as reader:
         taken = await take_snapshot(reader, now=utc_now, options=ScanOptions(chunk_keys=settings.chunk_keys))
     path, is_new = files.write(taken, settings.dir)
+    if settings.metrics_file is not None:
+        write_metrics(settings.metrics_file, taken, settings.hotkeys)
     stored = False
     if not files_only:
         async with open_engine(settings.store_place) as engine:

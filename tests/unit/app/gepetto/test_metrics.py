@@ -89,3 +89,16 @@ def test_idle_gpus_have_a_cause_and_an_unpaid_end_is_forfeited() -> None:
     assert value(metrics, "gepetto_idle_gpu_seconds_total", cause="locked") == 10
     assert value(metrics, "gepetto_idle_gpu_seconds_total", cause="open") == 40
     assert value(metrics, "gepetto_forfeited_copies_total") == 1
+
+
+def test_every_server_shows_income_cost_and_gpus_and_one_that_has_gone_shows_nothing() -> None:
+    metrics = Metrics()
+    row = make_deployment("d", SERVER, CHUTE, 0x10)
+    server = replace(SERVER, hourly_cost=12.0, free_mask=0xEF)
+    metrics.saw(replace(WORLD, servers=(server,), deployments=(row,)))
+    assert value(metrics, "gepetto_server_income_rate", server=SERVER.name) == row.multiplier
+    assert value(metrics, "gepetto_server_cost_usd_per_hour", server=SERVER.name) == 12
+    uses = [value(metrics, "gepetto_server_gpus", server=SERVER.name, use=use) for use in ("free", "taken")]
+    assert uses == [7, 1]
+    metrics.saw(replace(WORLD, servers=(), deployments=()))
+    assert metrics.registry.get_sample_value("gepetto_server_gpus", {"server": SERVER.name, "use": "free"}) is None
