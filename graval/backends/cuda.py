@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from graval.cuda.library import CHUNK_BYTES, Library
+from graval.cuda.nvml import GpuState, inspect
 from graval.cuda.worker import Worker, WorkerProver
 from graval.session import DeviceDescription, Session, WorkLimits
 
@@ -19,6 +20,14 @@ class CudaBackend:
         self._workers = {
             device.uuid: Worker(library_path, index, chunk_bytes) for index, device in enumerate(self._devices)
         }
+
+    def inspect(self) -> tuple[GpuState, ...]:
+        """Ask the driver whether anything stands in a proof's way; before the first proof, whose process would be seen.
+
+        Raises:
+            BackendUnavailableError: a GPU is cut into slices, used by others or lost, or the driver does not say.
+        """
+        return inspect(tuple(device.uuid for device in self._devices))
 
     def devices(self) -> tuple[DeviceDescription, ...]:
         """See `Backend`."""

@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import cyclopts
@@ -63,7 +64,16 @@ def serve(
 def _backend(settings: BootstrapSettings, official: OfficialMiner | None) -> Backend:
     """As configured. Raises BackendUnavailableError."""
     model, device_ids = settings.simulated_model, settings.device_ids
-    return open_backend(settings.backend, model, device_ids, lambda: CudaBackend(settings.library), official)
+    return open_backend(settings.backend, model, device_ids, lambda: _cuda(settings.library), official)
+
+
+def _cuda(library: Path) -> CudaBackend:
+    """GPUs that are in a state for a proof. Raises BackendUnavailableError."""
+    backend = CudaBackend(library)
+    if not all(map(is_simulated, backend.devices())):
+        drivers = sorted({state.driver for state in backend.inspect()})
+        _say("no GPU is cut into slices or used by others", drivers=drivers)
+    return backend
 
 
 def _official(settings: BootstrapSettings) -> OfficialMiner | None:
