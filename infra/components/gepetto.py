@@ -18,6 +18,7 @@ from infra.components.database_access import ADMITTED, POSTGRESQL, REDIS, TO_POS
 from infra.components.network import Traffic, name_lookups, to_machines
 from infra.components.options import on_cluster
 from infra.components.pod import Health, Mount, Pod, Program
+from infra.components.rights import Rights, Rule
 from infra.components.workload import Workload, WorkloadArgs
 from infra.images.names import ImageName
 from infra.settings.programs import GepettoSettings, GepettoSource
@@ -28,6 +29,8 @@ CODE: Final = "gepetto-code"
 CODE_FILE: Final = "gepetto.py"
 _CONFIG: Final = "gepetto-config"
 _CODE_FOLDER: Final = "/app/code"
+#: It tells a fallback of the operator's file as an Event on its own Deployment.
+_RIGHTS: Final = Rights(rules=(Rule(resources=("events",), verbs=("create",)),))
 _CONFIG_FOLDER: Final = "/app/config"
 
 
@@ -59,13 +62,21 @@ class Gepetto(pulumi.ComponentResource):
             main=_program(args, own),
             labels=ADMITTED,
             service_account=NAME,
+            uses_cluster=True,
             config=config,
             grace_seconds=60,
         )
         traffic = Traffic(egress=(name_lookups(), TO_POSTGRES, TO_REDIS, to_machines()))
         self.workload = Workload(
             name,
-            WorkloadArgs(place=args.place, pod=pod, traffic=traffic, service=False, after=[*args.after, *maps]),
+            WorkloadArgs(
+                place=args.place,
+                pod=pod,
+                traffic=traffic,
+                rights=_RIGHTS,
+                service=False,
+                after=[*args.after, *maps],
+            ),
             pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})
