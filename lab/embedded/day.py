@@ -70,6 +70,13 @@ class Market:
         found: dict[str, Any] = answer.json()
         return found
 
+    async def log(self) -> dict[str, Any]:
+        """What it was asked, the last requests first to be forgotten."""
+        answer = await self._http.get("/lab/log", params={"limit": 5000})
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
     async def play(self, scenario: str) -> None:
         """Play one of its scenarios."""
         (await self._http.post(f"/lab/scenarios/{scenario}")).raise_for_status()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import httpx
+
 from infra.images.names import ImageName
 from lab.fleet.hotkey import hotkey_address, hotkey_file
 from lab.fleet.leftovers import end_marked, marked
@@ -86,6 +88,13 @@ class Market:
                 self._spawn(module, arguments)
         for module, port in ((validator[0], _VALIDATOR_PORT), (chain[0], _CHAIN_PORT)):
             self._wait(module, port)
+        # One that ran before keeps what it knows of the fleet, and serves the chute of today.
+        url = f"{self.validator_url}/lab/stand-in-image"
+        try:
+            answer = httpx.post(url, json={"archive": str(chute_image)}, timeout=_START_SECONDS, trust_env=False)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise MarketError(f"the simulated validator does not take {chute_image}: {error}") from error
 
     def stop(self) -> int:
         """End both; how many ran."""

@@ -7,13 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from aiohttp import web
 
 from lab.validator import inference, launches, lists, machines, pods, registry
 from lab.validator.faults import Fault, FaultKind, Faults
 from lab.validator.feed import FeedServer
-from lab.validator.library import Library
+from lab.validator.library import Library, read_archive
 from lab.validator.proving import GravalProver
 from lab.validator.scenarios import SCENARIOS
 from lab.validator.state import State
@@ -81,6 +82,7 @@ class SimulatedValidator:
             web.get("/lab/log", self._log),
             web.post("/lab/faults", self._fault),
             web.delete("/lab/faults", self._behave),
+            web.post("/lab/stand-in-image", self._serve_image),
             web.post("/lab/scenarios/{name}", self._play),
             web.post("/lab/events", self._event),
         ]
@@ -107,6 +109,12 @@ class SimulatedValidator:
     async def _behave(self, _: web.Request) -> web.Response:
         self.faults.clear()
         return reply({"faults": 0})
+
+    async def _serve_image(self, request: web.Request) -> web.Response:
+        """Another archive of the stand-in chute, by its path on this machine."""
+        body = await read_json(request)
+        self.library.stand_in = await asyncio.to_thread(read_archive, Path(str(body["archive"])))
+        return reply({"digest": self.library.stand_in.digest})
 
     async def _play(self, request: web.Request) -> web.Response:
         scenario = SCENARIOS.get(request.match_info["name"])

@@ -1,0 +1,116 @@
+"""The parts as one product: demand at the SIMULATED validator becomes a container on a lab node that answers requests.
+
+The tests of this file follow one another, as a day of operation does; the last one prints the day's timeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from lab.embedded.day import Market, Timeline, active_instances, first_inference
+from lab.fleet.market import Market as MarketProcesses
+from lab.hosts.models import gateway_of
+from tests.support.further_node import further_node
+from tests.support.lab import Lab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
+
+START_SECONDS = 300.0
+MOVE_SECONDS = 420.0
+FURTHER = ("gpu-2", "198.18.0.14")
+
+
+@pytest.fixture(scope="module")
+def timeline() -> Timeline:
+    found = Timeline()
+    found.note("the fleet is up")
+    return found
+
+
+@pytest.fixture
+async def market(settled: Lab) -> AsyncIterator[Market]:
+    address = str(gateway_of(settled.fleet.network))
+    found = Market(MarketProcesses(settled.engine.state, address).validator_url)
+    yield found
+    await found.close()
+
+
+def addresses(lab: Lab) -> dict[str, str]:
+    return {host.name: host.address for host in lab.fleet.hosts}
+
+
+async def test_pulumi_up_alone_has_registered_every_node_and_the_validator_has_verified_its_gpus(
+    settled: Lab, market: Market
+) -> None:
+    state = await market.state()
+    servers = {server["name"]: server["ip"] for server in state["servers"].values()}
+    assert servers == {name: addresses(settled)[name] for name in settled.gpu_nodes}
+    assert all(gpu["verified_at"] and "SIMULATED" in gpu["name"] for gpu in state["nodes"].values())
+    assert len(state["nodes"]) == len(settled.gpu_nodes)
+
+
+async def test_a_request_of_the_validator_is_answered_by_a_container_that_gepetto_launched(
+    settled: Lab, market: Market, timeline: Timeline
+) -> None:
+    instance = await first_inference(market, timeline, START_SECONDS)
+    name = next(name for name, address in addresses(settled).items() if address == instance["host"])
+    assert name in settled.gpu_nodes
+    pods = settled.fleet.ssh(name, "k3s kubectl -n chutes get pods -l chutes/chute=true -o jsonpath='{.items[*].spec}'")
+    assert "localregistry" in pods, "the image came through the node's registry proxy"
+    log = await market.log()
+    assert any(line["path"].startswith("/v2/") for line in log["asked"]), "the validator's registry was asked"
+
+
+async def test_a_further_node_is_one_entry_of_the_list_and_earns(
+    settled: Lab, market: Market, timeline: Timeline
+) -> None:
+    name, address = FURTHER
+    timeline.note(f"{name} is added to the list")
+    with further_node(settled, name, address) as lab:
+        added = await asyncio.to_thread(lab.up)
+        assert added.status == 0, added.output
+        assert added.replaces == []
+        timeline.note(f"{name} is admitted")
+
+        def earns(state: dict[str, Any]) -> list[dict[str, Any]]:
+            return [item for item in active_instances(state) if item["host"] == address]
+
+        [instance, *_] = await market.wait(f"an active instance on {name}", earns, MOVE_SECONDS)
+        answer = await market.infer(instance["chute_id"])
+        assert answer["status"] == 200
+        timeline.note(f"{name} earns")
+
+    def gone(state: dict[str, Any]) -> bool:
+        return all(server["name"] != name for server in state["servers"].values())
+
+    await market.wait(f"{name} forgotten by the validator", gone, MOVE_SECONDS)
+    timeline.note(f"{name} is taken out of the list and forgotten")
+
+
+async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(
+    settled: Lab, market: Market, timeline: Timeline
+) -> None:
+    before = await market.state()
+    instances = {key for key, item in before["instances"].items() if item["active"]}
+    assert instances
+    await asyncio.to_thread(settled.fleet.kill, settled.control)
+    timeline.note("the control host has no power")
+    [instance, *_] = active_instances(await market.state())
+    assert (await market.infer(instance["chute_id"]))["status"] == 200, "chutes run without the control host"
+    await asyncio.to_thread(settled.fleet.boot)
+    ready = "until k3s kubectl -n chutes rollout status deploy/api --timeout=5s >/dev/null 2>&1; do sleep 1; done"
+    await asyncio.to_thread(settled.fleet.ssh, settled.control, ready, 300.0)
+    timeline.note("the control host is back, the miner API is ready")
+    again = await asyncio.to_thread(settled.up)
+    assert again.status == 0, again.output
+    assert again.replaces == []
+    after = await market.state()
+    assert after["servers"].keys() == before["servers"].keys()
+    assert after["nodes"].keys() == before["nodes"].keys()
+    assert instances <= after["instances"].keys()
+    timeline.note("nothing was lost")
+    print("\n".join(f"{seconds:7.1f} s  {line}" for seconds, line in timeline.lines))
