@@ -18,10 +18,10 @@ def test_a_gpu_gets_its_share_of_what_the_system_leaves() -> None:
     assert derived_columns(node(whole)) == {"gpu_count": 8, "cpu_per_gpu": 4, "memory_per_gpu": 50}
 
 
-def test_no_gpu_gets_more_than_pods_may_have() -> None:
+def test_no_gpu_gets_more_memory_than_pods_may_have() -> None:
     machine = {"cpu": "66", "memory": "64Gi", "nvidia.com/gpu": "1"}
-    pods = {"cpu": "2", "memory": "4096Mi"}
-    assert derived_columns(node(machine, pods)) == {"gpu_count": 1, "cpu_per_gpu": 2, "memory_per_gpu": 3}
+    pods = {"cpu": "66", "memory": "4096Mi"}
+    assert derived_columns(node(machine, pods)) == {"gpu_count": 1, "cpu_per_gpu": 4, "memory_per_gpu": 3}
 
 
 def test_a_node_without_gpus_is_told_what_to_look_at() -> None:
