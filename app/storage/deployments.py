@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.storage.models import Deployment, Gpu
@@ -92,11 +92,23 @@ async def set_verified(session: AsyncSession, instance_id: str, at: datetime) ->
 
 
 async def set_activated(session: AsyncSession, config_id: str, at: datetime) -> bool:
-    """The validator activated the instance of this launch config; False where the config is unknown."""
+    """The validator activated the instance of this launch config; an earlier time stays, because pay and protection
+    count from the first activation. False where the config is unknown."""
     rows = await session.execute(
         update(Deployment)
         .where(Deployment.config_id == config_id)
-        .values(active=True, activated_at=at, stub=False)
+        .values(active=True, activated_at=func.coalesce(Deployment.activated_at, at), stub=False)
+        .returning(Deployment.deployment_id)
+    )
+    return rows.first() is not None
+
+
+async def set_inactive(session: AsyncSession, config_id: str) -> bool:
+    """The validator took the instance of this launch config out of service; False where the config is unknown."""
+    rows = await session.execute(
+        update(Deployment)
+        .where(Deployment.config_id == config_id)
+        .values(active=False)
         .returning(Deployment.deployment_id)
     )
     return rows.first() is not None

@@ -20,7 +20,7 @@ WRITE_SECONDS: Final = 30.0
 
 
 async def record_instance(engine: AsyncEngine, intent: Intent, snapshot: Snapshot) -> str:
-    """Copy what the validator says of a copy into its row: instance, verification, first activation."""
+    """Copy what the validator says of a copy into its row: instance, verification, activity."""
     if not isinstance(intent, RecordInstance):
         return "ignored"
     row = next((row for row in snapshot.deployments if row.id == intent.deployment_id), None)
@@ -31,8 +31,10 @@ async def record_instance(engine: AsyncEngine, intent: Intent, snapshot: Snapsho
         await deployments.set_instance(session, row.config_id, intent.instance_id)
         if intent.verified:
             await deployments.set_verified(session, intent.instance_id, at)
-        if intent.active and row.activated_at is None:
+        if intent.active and not row.active:
             await deployments.set_activated(session, row.config_id, at)
+        if row.active and not intent.active:
+            await deployments.set_inactive(session, row.config_id)
     return "recorded"
 
 

@@ -8,11 +8,21 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from app.gepetto.decision.intents import Evidence, ForgetInstance, Launch, RemoveOrphan, Swap, Terminate
+from app.gepetto.decision.intents import (
+    Evidence,
+    ForgetInstance,
+    Launch,
+    NoOp,
+    RecordInstance,
+    RemoveOrphan,
+    Swap,
+    Terminate,
+)
 from app.gepetto.execution.ending import EndingResult
 from app.gepetto.execution.executor import Executor
 from app.gepetto.execution.launch import LaunchOrder, LaunchResult
 from app.gepetto.execution.leader import Leadership
+from app.gepetto.execution.records import record_instance
 from app.gepetto.ingest.rows import read_rows
 from app.gepetto.world.snapshot import Snapshot
 from app.gepetto.world.views import DeploymentState, InstanceView
@@ -78,6 +88,21 @@ async def test_27_04_a_chute_too_old_for_launch_configs_is_left_alone_for_half_a
     assert (await executor.launcher.launch(order())).status == 400
     assert await stage.is_clean()
     assert await stage.count("gepetto_failures", "until BETWEEN now() + '29 min' AND now() + '31 min'") == 1
+
+
+async def test_27_14_activity_is_copied_both_ways_and_the_first_activation_stays(stage: Stage) -> None:
+    _, snapshot = await launched(stage)
+    async with stage.engine.begin() as connection:
+        await connection.execute(text("UPDATE deployments SET activated_at = '2026-01-01', config_id = 'config-1'"))
+    for was, now in ((True, False), (False, True)):
+        row = replace(snapshot.deployments[0], state=DeploymentState.ACTIVE if was else DeploymentState.VERIFIED)
+        seen = replace(snapshot, deployments=(row,))
+        intent = RecordInstance("d1", "i1", active=now, verified=True)
+        assert await record_instance(stage.engine, intent, seen) == "recorded"
+        wanted = f"active = {now} AND activated_at = '2026-01-01' AND verified_at IS NOT NULL"
+        assert await stage.count("deployments", wanted) == 1
+    for useless in (RecordInstance("unknown", "i", active=True, verified=True), NoOp("nothing")):
+        assert await record_instance(stage.engine, useless, snapshot) == "ignored"
 
 
 async def test_capacity_refusals_pause_minutes_at_most_and_a_permit_forgets_them(stage: Stage) -> None:
