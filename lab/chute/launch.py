@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ import stamina
 
 from app.protocol.ports import ChutePort
 from app.protocol.wire import bare_gpu_id
+from graval.backends.made_up import model_of_product
 from lab.chute.proof import NOBODY, PRODUCT_VARIABLE, Parties, SimulatedPodProof
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -97,12 +98,15 @@ async def launch(pod: PodEnvironment, http: httpx.AsyncClient, parties: Parties 
     if is_tee:
         nonce = await _send(http, "GET", f"{url.split('/instances/', maxsplit=1)[0]}/instances/nonce", headers)
         headers |= {"X-Chutes-Nonce": str(nonce)}
+    product = pod.product
+    if product is None and not is_tee:
+        product = await _told_product(http, url.split("/instances/", maxsplit=1)[0], pod.gpu_ids)
     url += "/tee" if is_tee else "/graval"
     body: dict[str, object] = {
         "gpus": [{"uuid": gpu} for gpu in pod.gpu_ids], "host": pod.host, "port_mappings": pod.mappings(),
         "simulated": True,
     }  # fmt: skip
-    with SimulatedPodProof(pod.gpu_ids, pod.product, parties) as proof:
+    with SimulatedPodProof(pod.gpu_ids, product, parties) as proof:
         claimed = await _send(http, "POST", url, headers, body | proof.offers())
         answer: dict[str, object] = {} if is_tee else await asyncio.to_thread(proof.answer, claimed)
     verified = await _send(http, "PUT", url, headers, answer)
@@ -110,6 +114,22 @@ async def launch(pod: PodEnvironment, http: httpx.AsyncClient, parties: Parties 
         raise TypeError("the validator's answer to the verification is not an object")
     await activate(http, str(verified["activation_url"]), headers)
     return Launched(str(verified["instance_id"]), str(verified["chute_id"]))
+
+
+async def _told_product(http: httpx.AsyncClient, validator: str, gpu_ids: Sequence[str]) -> str | None:
+    """What a pod's simulated GPUs are, from the simulated validator that verified them: a pod asks for no GPU, so no
+    device plugin can tell it. None where it does not know them, or is no simulated one."""
+    answer = await http.get(f"{validator}/lab/state", timeout=TIMEOUT_SECONDS)
+    if answer.status_code != httpx.codes.OK:
+        return None
+    nodes = orjson.loads(answer.content).get("nodes", {})
+    names = {str(nodes.get(gpu, {}).get("name", "")) for gpu in gpu_ids}
+    name = names.pop() if len(names) == 1 else ""
+    try:
+        model_of_product(name)
+    except ValueError:
+        return None
+    return name
 
 
 async def activate(http: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
