@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from graval.calibration import AdmissionPlan, PhaseBands, PhaseName, SweepPlan, admission_plan
 from graval.service.client import OpenSession, ProofClient
+from graval.service.rendezvous import Rendezvous
 from graval.session import DeviceDescription, ParameterRefusedError
 from graval.verifier import ProofRejectedError
 
@@ -30,40 +31,58 @@ async def verify_node(
     devices: Sequence[DeviceDescription],
     plan: Callable[[DeviceDescription], AdmissionPlan] = admission_plan,
 ) -> tuple[DeviceVerdict, ...]:
-    """A verdict for each device, in order. Raises ValueError when two have one uuid: one GPU could serve both."""
+    """A verdict for each device, in order. Raises ValueError when two have one uuid.
+
+    All matrices are held at once: no sweep starts before every device is filled, and none is released before all are
+    done. So one GPU cannot prove two devices, one after the other.
+    """
     if len({device.uuid for device in devices}) != len(devices):
         raise ValueError("two devices of the node have the same uuid")
-    return tuple(await asyncio.gather(*(verify_device(client, device, plan(device)) for device in devices)))
+    others = Rendezvous(len(devices))
+    return tuple(await asyncio.gather(*(_verdict(client, device, plan(device), others) for device in devices)))
 
 
 async def verify_device(client: ProofClient, device: DeviceDescription, plan: AdmissionPlan) -> DeviceVerdict:
-    """Dense product in a session of its own, then fill, both sweeps and the chase over one matrix.
+    """One device alone; for a node use `verify_node`."""
+    return await _verdict(client, device, plan, Rendezvous(1))
 
-    The device is released afterwards: the next verifier need not wait until the session has idled.
-    """
+
+async def _verdict(
+    client: ProofClient, device: DeviceDescription, plan: AdmissionPlan, others: Rendezvous
+) -> DeviceVerdict:
+    """The device is released afterwards: the next verifier need not wait until the session has idled."""
     elapsed: dict[PhaseName, float] = {}
+    problem = None
     try:
-        await _prove(client, device, plan, elapsed)
+        await _prove(client, device, plan, elapsed, others)
         check_times(elapsed, plan.bands)
     except (ProofRejectedError, ParameterRefusedError) as error:
-        return DeviceVerdict(device, str(error), elapsed, bool(plan.bands))
+        problem = str(error)
     finally:
+        await others.leave()
         with contextlib.suppress(ProofRejectedError):
             await client.release(device)
-    return DeviceVerdict(device, None, elapsed, bool(plan.bands))
+    return DeviceVerdict(device, problem, elapsed, bool(plan.bands))
 
 
 async def _prove(
-    client: ProofClient, device: DeviceDescription, plan: AdmissionPlan, elapsed: dict[PhaseName, float]
+    client: ProofClient,
+    device: DeviceDescription,
+    plan: AdmissionPlan,
+    elapsed: dict[PhaseName, float],
+    others: Rendezvous,
 ) -> None:
+    """Dense product in a session of its own, then fill, both sweeps and the chase over one matrix."""
     opened = await client.begin(device, plan.parameters)
     elapsed[PhaseName.DENSE] = (await client.prove_dense(opened, plan.dense_inner, plan.dense_rows)).elapsed_seconds
     opened = await client.begin(device, plan.parameters)
     elapsed[PhaseName.FILL] = await client.fill(opened)
+    await others.meet()
     elapsed[PhaseName.BANDWIDTH] = await _sweep(client, opened, plan.bandwidth)
     elapsed[PhaseName.COMPUTE] = await _sweep(client, opened, plan.compute)
     proved = await client.prove_chase(opened, plan.chase_groups, plan.chase_steps, plan.chase_openings)
     elapsed[PhaseName.CHASE] = proved.elapsed_seconds
+    await others.meet()
 
 
 async def _sweep(client: ProofClient, opened: OpenSession, sweep: SweepPlan) -> float:

@@ -77,6 +77,8 @@ class ProofClient:
     now: Callable[[], float]
     random: Random
     stopwatch: Callable[[], float] = time.monotonic
+    #: The longest that any phase may take to answer.
+    phase_seconds: float = PHASE_SECONDS
 
     async def begin(self, device: DeviceDescription, parameters: WorkParameters) -> OpenSession:
         """Agree on a session."""
@@ -166,9 +168,9 @@ class ProofClient:
     async def _ask(self, body: Message, kind: type[Answer]) -> Answer:
         content = body.model_dump_json().encode()
         try:
-            async with asyncio.timeout(PHASE_SECONDS):
+            async with asyncio.timeout(self.phase_seconds):
                 answer = await self.http.post(
-                    "/prove", content=content, headers=self.headers(content), timeout=PHASE_SECONDS
+                    "/prove", content=content, headers=self.headers(content), timeout=self.phase_seconds
                 )
         except (httpx.HTTPError, TimeoutError) as error:
             raise ProofRejectedError(f"the node did not answer: {error!r}") from error

@@ -1,5 +1,7 @@
 """A whole node is proved over HTTP, all devices at once; cheats get a verdict, and so do times outside their bands."""
 
+import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
@@ -14,8 +16,9 @@ from graval.bands import TimeBand
 from graval.calibration import PhaseName, small_plan
 from graval.primitives import UInt64Array
 from graval.reference import ReferenceProver
-from graval.service.admission import verify_node
+from graval.service.admission import verify_device, verify_node
 from graval.service.client import fetch_devices
+from graval.service.rendezvous import Rendezvous
 from graval.session import DeviceDescription, Session, WorkLimits
 from graval.sweep import RoundInput
 from graval.verifier import ProofRejectedError
@@ -37,6 +40,36 @@ class HalfForged(SimulatedBackend):
 
     def prover(self, session: Session, limits: WorkLimits) -> ReferenceProver:
         return (Forger if session.device == DEVICES[1] else ReferenceProver)(session, limits)
+
+
+class OneMemory:
+    """A single GPU behind two uuids: a second matrix has no place until the first is given back."""
+
+    def __init__(self) -> None:
+        self.free = threading.Semaphore(1)
+
+
+class Crammed(ReferenceProver):
+    """Waits for the memory, as a cheat would who serves his devices one after the other."""
+
+    memory = OneMemory()
+    is_held = False
+
+    def fill(self) -> None:
+        self.is_held = self.memory.free.acquire(timeout=30)
+        super().fill()
+
+    def release(self) -> None:
+        super().release()
+        if self.is_held:
+            self.is_held = False
+            self.memory.free.release()
+
+
+@dataclass(frozen=True)
+class OneGpuForTwo(SimulatedBackend):
+    def prover(self, session: Session, limits: WorkLimits) -> ReferenceProver:
+        return Crammed(session, limits)
 
 
 @pytest.fixture
@@ -66,6 +99,35 @@ async def test_a_device_that_cheats_is_named_and_the_others_are_proved(tmp_path:
     assert honest.problem is None
     assert forged.problem is not None
     assert "not under its root" in forged.problem
+
+
+async def test_one_gpu_cannot_prove_two_devices_one_after_the_other(tmp_path: Path) -> None:
+    async with bootstrap_service(tmp_path, OneGpuForTwo(DEVICES)) as http:
+        client = replace(client_of(http), phase_seconds=8)
+        alone = await verify_device(client, DEVICES[0], small_plan())
+        assert alone.problem is None
+        refused = [
+            problem for problem in problems(await verify_node(client, DEVICES, lambda _: small_plan())) if problem
+        ]
+    assert len(refused) == 1
+    assert "did not answer" in refused[0]
+
+
+async def test_a_device_that_leaves_is_not_waited_for() -> None:
+    meeting, came = Rendezvous(3), list[int]()
+
+    async def party(number: int) -> None:
+        await meeting.meet()
+        came.append(number)
+        await meeting.meet()
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(party(1))
+        group.create_task(party(2))
+        await asyncio.sleep(0)
+        assert not came
+        group.create_task(meeting.leave())
+    assert sorted(came) == [1, 2]
 
 
 @pytest.mark.parametrize(("median", "verdict"), [(1e-9, "accepted are"), (1e9, "accepted are"), (None, None)])
