@@ -8,6 +8,7 @@ import pytest
 
 from graval.backends.base import BackendUnavailableError
 from graval.cuda.build import TARGETS, BuildError, compile_command, install_toolkit, run_compiler, toolkit_version
+from graval.cuda.check import compare, sizes
 from graval.cuda.library import Library
 from lab.builds.cache import cache_folder
 from tests.support.graval_cuda import architectures, cuda_library
@@ -42,6 +43,19 @@ def test_without_a_driver_it_loads_and_says_so(library: Path) -> None:
         pytest.skip("this machine has an NVIDIA driver")
     with pytest.raises(BackendUnavailableError, match=r"driver is absent or too old"):
         Library(library).device_count()
+
+
+@pytest.mark.parametrize("size", sizes())
+def test_every_kernel_on_a_gpu_gives_the_references_bits(library: Path, size: str) -> None:
+    loaded = Library(library)
+    try:
+        count = loaded.device_count()
+    except BackendUnavailableError as error:
+        pytest.skip(f"no kernel runs here: {error}")
+    different = [
+        (index, one.name) for index in range(count) for one in compare(loaded, index, sizes()[size]) if not one.is_equal
+    ]
+    assert different == []
 
 
 def test_architectures_without_integer_matrix_units_are_refused_by_the_compiler(tmp_path: Path, library: Path) -> None:
