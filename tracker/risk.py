@@ -51,7 +51,8 @@ class Risk:
     """How close a neuron is to being replaced.
 
     Args:
-        position: 1 is next; None for the owner's neuron, which is never replaced.
+        position: 1 is next; None for the owner's neuron, which is never replaced, and where the runtime's rule is not
+            known; then `of` is 0 and nothing is claimed about margin and days.
         margin: its emission over that of the next to go; None where that is zero.
         immune_blocks: blocks until its immunity ends; 0 if it has.
         free_seats: newcomers that take a free seat before anybody is replaced.
@@ -69,6 +70,7 @@ class Risk:
     free_seats: int
     days_left: float | None
     reentry_rao: int
+    is_owner: bool = False
 
 
 def is_order_known(spec_version: int) -> bool:
@@ -106,7 +108,7 @@ def seats_of(hotkeys: Iterable[str], taken: Snapshot) -> list[int]:
 def risk_of(standing: Standing, hotkeys: Iterable[str], registrations_per_day: float | None = None) -> list[Risk]:
     """The risk of each of these hotkeys that sits in the subnet, most endangered first."""
     wanted = set(hotkeys)
-    ordered = pruning_order(standing)
+    ordered = pruning_order(standing) if is_order_known(standing.spec_version) else []
     weakest = ordered[0].emission_rao if ordered else 0
     free_seats = max(0, standing.max_uids - len(standing.neurons))
     places = {neuron.uid: place for place, neuron in enumerate(ordered, start=1)}
@@ -126,11 +128,12 @@ def risk_of(standing: Standing, hotkeys: Iterable[str], registrations_per_day: f
                 hotkey=neuron.hotkey,
                 position=place,
                 of=len(ordered),
-                margin=neuron.emission_rao / weakest if weakest else None,
+                margin=neuron.emission_rao / weakest if weakest and not neuron.is_owner else None,
                 immune_blocks=immune,
                 free_seats=free_seats,
                 days_left=until_then if until_then is None else max(until_then, 0.0),
                 reentry_rao=standing.burn_rao,
+                is_owner=neuron.is_owner,
             )
         )
     return sorted(risks, key=lambda risk: (risk.position is None, risk.position or 0))

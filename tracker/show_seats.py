@@ -47,7 +47,7 @@ def risk_table(risks: Sequence[Risk]) -> Table:
             str(risk.netuid),
             str(risk.uid),
             short(risk.hotkey),
-            position_of(risk.position, risk.of, "never (owner)"),
+            position_of(risk.position, risk.of, "never (owner)" if risk.is_owner else "rule unknown"),
             "-" if risk.margin is None else f"{risk.margin:.1f}x",
             f"{days(risk.immune_blocks) * 24:.1f}",
             str(risk.free_seats),

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tracker.chain.reader import Block, ChainReader
-from tracker.errors import TrackerError
-from tracker.risk import Risk, is_order_known, risk_of, seats_of
+from tracker.risk import Risk, risk_of, seats_of
 from tracker.scan import ScanOptions, take_snapshot
 from tracker.standing import read_standing, read_subnet_standings
 from tracker.subnet_risk import SubnetRisk, subnet_risk_of
@@ -38,7 +37,7 @@ async def read_watched(
         rates: registrations a day by netuid, as far as they are known.
 
     Raises:
-        TrackerError: the chain could not be read, or the pruning rule of its runtime is not known.
+        TrackerError: the chain could not be read.
     """
     if netuid is None:
         taken = await take_snapshot(reader, now=now, options=options)
@@ -48,8 +47,6 @@ async def read_watched(
     risks: list[Risk] = []
     for number in netuids:
         standing = await read_standing(reader, number, at)
-        if not is_order_known(standing.spec_version):
-            raise TrackerError(f"the pruning rule of runtime {standing.spec_version} is not known: no order is claimed")
         risks += risk_of(standing, hotkeys, rates.get(number))
     if not risks:
         return Watched(at.number)

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from tracker import cost as costs
 from tracker import show
 from tracker.chain.connect import connect
+from tracker.classify import Certainty
 from tracker.cli.common import DEFAULTS, Common, err, network_of, open_store, out, print_json
 from tracker.errors import ExitCode
 from tracker.ranking import SortBy
@@ -66,7 +67,7 @@ async def value(*, common: Common = DEFAULTS, top: int = 0) -> int:
         ranking = await rank(engine, Range(network), SortBy.CHANGES, include_root=True)
     rows = values(found.costs, ranking.rows)
     if common.json:
-        print_json([asdict(row) for row in rows])
+        print_json([asdict(row) | {"certainty": Certainty.LOWER_BOUND.value} for row in rows])
     else:
         out().print(show.value_table(rows[:top] if top else rows))
     return ExitCode.OK

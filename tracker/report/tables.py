@@ -47,7 +47,8 @@ def _card(risk: Risk, subnet: SubnetRisk | None) -> str:
     if subnet is not None:
         facts["its subnet"] = _subnet_place(subnet)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
-    head = "never (owner)" if place is None else f"{place} of {risk.of} to go"
+    unplaced = "never (owner)" if risk.is_owner else "pruning rule unknown"
+    head = unplaced if place is None else f"{place} of {risk.of} to go"
     return (
         f'<div class="{kind}"><b>{escape(head)}</b>'
         f'<div class="who">subnet {risk.netuid} · uid {risk.uid} · {escape(risk.hotkey[:6])}…{escape(risk.hotkey[-4:])}'

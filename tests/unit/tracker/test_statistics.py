@@ -102,6 +102,22 @@ def test_a_risk_says_place_margin_immunity_and_price() -> None:
     assert owner.days_left is None
 
 
+def test_numbers_are_shown_and_no_place_claimed_for_a_runtime_whose_rule_is_not_known() -> None:
+    state = Standing(7, 200, 343, 50, 20, 5_000, tuple(Neuron(uid, f"h{uid}", 10, 190) for uid in range(12)))
+    (risk,) = risk_of(state, ["h3"], registrations_per_day=2.0)
+    assert (risk.position, risk.of, risk.margin, risk.days_left, risk.is_owner) == (None, 0, None, None, False)
+    assert (risk.immune_blocks, risk.reentry_rao) == (40, 5_000)
+
+
+def test_immune_neurons_come_after_free_ones_while_more_than_the_minimum_are_free() -> None:
+    free = [Neuron(uid, f"f{uid}", 100 + uid, 1) for uid in range(14)]
+    immune = [Neuron(20 + uid, f"i{uid}", uid, 199) for uid in range(3)]
+    state = Standing(7, 200, 461, 50, 64, 1, tuple([*immune, *free]))
+    assert [one.hotkey for one in pruning_order(state)][:7] == ["f0", "f1", "f2", "f3", "i0", "i1", "i2"]
+    least = Standing(7, 200, 461, 50, 64, 1, tuple([*immune, *free]), minimum_free_uids=12)
+    assert [one.hotkey for one in pruning_order(least)][:3] == ["f0", "f1", "i0"]
+
+
 def test_old_runtimes_have_no_known_order() -> None:
     assert is_order_known(461)
     assert not is_order_known(343)
