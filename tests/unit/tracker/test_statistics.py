@@ -112,9 +112,9 @@ def test_numbers_are_shown_and_no_place_claimed_for_a_runtime_whose_rule_is_not_
 def test_immune_neurons_come_after_free_ones_while_more_than_the_minimum_are_free() -> None:
     free = [Neuron(uid, f"f{uid}", 100 + uid, 1) for uid in range(14)]
     immune = [Neuron(20 + uid, f"i{uid}", uid, 199) for uid in range(3)]
-    state = Standing(7, 200, 461, 50, 64, 1, tuple([*immune, *free]))
+    state = Standing(7, 200, 461, 50, 64, 1, (*immune, *free))
     assert [one.hotkey for one in pruning_order(state)][:7] == ["f0", "f1", "f2", "f3", "i0", "i1", "i2"]
-    least = Standing(7, 200, 461, 50, 64, 1, tuple([*immune, *free]), minimum_free_uids=12)
+    least = Standing(7, 200, 461, 50, 64, 1, (*immune, *free), minimum_free_uids=12)
     assert [one.hotkey for one in pruning_order(least)][:3] == ["f0", "f1", "i0"]
 
 
