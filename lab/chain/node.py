@@ -37,11 +37,12 @@ class Refusal:
 
 @dataclass
 class Faults:
-    """What goes wrong, and how often. Every field can be set over `/_set` but the last two."""
+    """What goes wrong, and how often. The plain numbers can be set over `/_set`."""
 
     tick_every: int = 0  # a new head after so many requests
     delay_ms: int = 0  # latency; requests in flight overlap
     drop_next: int = 0  # connections cut at the next so many frames
+    drop_at: dict[str, int] = field(default_factory=dict)  # method -> connections still to cut at it
     size_limit: int = RESPONSE_LIMIT_BYTES
     withhold_rows: int = 0  # rows that every answer for several storage keys lacks
     fail_next: dict[str, int] = field(default_factory=dict)  # method -> internal errors still to give
@@ -134,12 +135,11 @@ class Node:
         self.connections += 1
         connection = self.connections
         async for text in socket:
-            if self.faults.drop_next > 0:
-                self.faults.drop_next -= 1
-                socket.transport.abort()
-                return
             frame = json.loads(text)
             batch = frame if isinstance(frame, list) else [frame]
+            if self._drops(batch):
+                socket.transport.abort()
+                return
             replies = [self._reply(connection, request, len(text) // len(batch)) for request in batch]
             out: object = replies if isinstance(frame, list) else replies[0]
             if self.faults.delay_ms:
@@ -148,6 +148,18 @@ class Node:
                 task.add_done_callback(self._tasks.discard)
             else:
                 await socket.send(json.dumps(out))
+
+    def _drops(self, batch: list[dict[str, object]]) -> bool:
+        """Whether the connection is cut at this frame."""
+        if self.faults.drop_next > 0:
+            self.faults.drop_next -= 1
+            return True
+        for request in batch:
+            method = str(request.get("method"))
+            if self.faults.drop_at.get(method, 0) > 0:
+                self.faults.drop_at[method] -= 1
+                return True
+        return False
 
     async def _send_later(self, socket: ServerConnection, out: object) -> None:
         await asyncio.sleep(self.faults.delay_ms / 1000)

@@ -24,7 +24,7 @@ costs_app = App()
 
 @costs_app.command
 async def cost(
-    netuid: Annotated[tuple[int, ...], Parameter(name=["netuid", "--netuid", "--netuids"])] = (),
+    netuid: Annotated[tuple[int, ...], Parameter(name=["netuid", "--netuid", "--netuids"], negative="")] = (),
     *,
     common: Common = DEFAULTS,
     csv: Annotated[Path | None, Parameter(name=["--csv", "--output-csv"])] = None,

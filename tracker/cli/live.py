@@ -34,7 +34,7 @@ from tracker.store.store import Store
 from tracker.watched import Watched
 
 live = App()
-_Hotkeys = Annotated[tuple[str, ...], Parameter(name=["--hotkey", "--hotkeys"])]
+_Hotkeys = Annotated[tuple[str, ...], Parameter(name=["--hotkey", "--hotkeys"], negative="")]
 
 
 @live.command(name="backfill")

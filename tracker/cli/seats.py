@@ -34,7 +34,7 @@ from tracker.walkback import walk_back
 from tracker.watched import Watched
 
 seats_app = App()
-_Hotkeys = Annotated[tuple[str, ...], Parameter(name=["--hotkey", "--hotkeys"])]
+_Hotkeys = Annotated[tuple[str, ...], Parameter(name=["--hotkey", "--hotkeys"], negative="")]
 #: Tenure passes over ages at which fewer neurons were watched.
 _LEAST_AT_RISK = 5
 
@@ -170,7 +170,7 @@ async def holders(netuid: int, *, common: Common = DEFAULTS) -> int:
 
 @seats_app.command
 async def tenure(
-    netuid: Annotated[tuple[int, ...], Parameter(name=["netuid", "--netuid"])] = (),
+    netuid: Annotated[tuple[int, ...], Parameter(name=["netuid", "--netuid"], negative="")] = (),
     *,
     common: Common = DEFAULTS,
     immunity_blocks: int | None = None,

@@ -45,7 +45,7 @@ async def open_engine(place: str) -> AsyncIterator[AsyncEngine]:
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     try:
-        async with engine.begin() as connection:
+        async with writing(engine) as connection:  # two first runs at once must not both make the tables
             await connection.run_sync(metadata.create_all)
             await fill_spans(connection)
         yield engine
@@ -71,4 +71,8 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        else:
+            await connection.exec_driver_sql(
+                "BEGIN IMMEDIATE"
+            )  # the driver's own begin comes with the first write only
         yield connection

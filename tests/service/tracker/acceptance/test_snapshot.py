@@ -74,12 +74,11 @@ async def test_a_fork_between_calls_gives_one_block(sdk: Sdk) -> None:
 
 
 async def test_two_dropped_connections_are_survived(sdk: Sdk) -> None:
-    async with running(chain()) as where:
-        task = asyncio.create_task(sdk.snapshot(where.url))
-        await until(lambda: any(call["method"] == "state_queryStorageAt" for call in where.node.calls))
-        where.node.faults.drop_next = 2
-        assert_right(where, await task)
-        assert where.node.connections >= 2
+    faults = Faults(drop_at={"state_queryStorageAt": 2})
+    async with running(chain(), faults) as where:
+        assert_right(where, await sdk.snapshot(where.url))
+        assert faults.drop_at == {"state_queryStorageAt": 0}
+        assert where.node.connections >= 3
 
 
 async def test_a_refusal_is_waited_out_once_and_then_said(sdk: Sdk, tmp_path: Path) -> None:
