@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.images.tools import run, write_whole
-from infra.spec.oci import Blob, StoredImage, index_text, read_image, write_archive
+from infra.images.blobs import Blobs
+from infra.images.tools import run
+from infra.spec.oci import StoredImage, read_image, write_archive
 
 #: One driver on every machine: another one writes other entries for folders, and with them other digests.
 _ENVIRONMENT: Final = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
@@ -49,24 +50,13 @@ class Store:
             self.buildah("rm", name)
 
     def publish(self, image: str, folder: Path, index: Path) -> StoredImage:
-        """Write the image's blobs and its index below `folder` and drop it from the store; its steps stay.
-
-        buildah compresses the layers, always alike: one of them is the same bytes in every image that shares it.
-        """
-        blobs = folder / "blobs" / "sha256"
-        blobs.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            layout = Path(name)
-            _link_all(blobs, layout / "blobs" / "sha256")
-            options = ["--quiet", "--format", "oci"]
-            self.buildah("push", *options, image, f"oci:{layout}:{image}")
-            (described,) = json.loads((layout / "index.json").read_text())["manifests"]
-            for blob in (layout / "blobs" / "sha256").iterdir():
-                if not (blobs / blob.name).exists():
-                    blob.replace(blobs / blob.name)
+        """Write the image's blobs and its index below `folder` and drop it from the store; its steps stay."""
+        with tempfile.TemporaryDirectory(dir=folder) as written:
+            # As they are: buildah would compress every layer of every image anew.
+            options = ["--quiet", "--format", "oci", "--disable-compression"]
+            self.buildah("push", *options, image, f"dir:{written}")
+            Blobs(folder).publish(image, Path(written), index)
         self.buildah("rmi", image)
-        manifest = Blob(described["digest"], described["size"])
-        write_whole(index, index_text(image, described["mediaType"], manifest))
         return read_image(index)
 
     @contextmanager
@@ -91,13 +81,6 @@ class Store:
             options = ["--quiet", "--format", "oci", "--digestfile", str(answered)]
             self.buildah("push", *options, loaded, f"docker://{image.reference}")
             return answered.read_text().strip()
-
-
-def _link_all(source: Path, target: Path) -> None:
-    """Blobs that are there already, so that they are not written again."""
-    target.mkdir(parents=True)
-    for blob in source.iterdir():
-        (target / blob.name).hardlink_to(blob)
 
 
 @dataclass(frozen=True)
