@@ -1,4 +1,4 @@
-"""Container images that the simulated registry serves: docker archives on disk, read in place, never unpacked.
+"""Container images that the simulated registry serves: from docker archives or the builder's blobs, never unpacked.
 
 SIMULATED chutes have no images of their own: one archive, the stand-in chute, may answer to every reference.
 """
@@ -17,6 +17,8 @@ from typing import Final
 
 import orjson
 
+from infra.spec.oci import INDEX_SUFFIX, read_image
+
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE: Final = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -33,7 +35,7 @@ def digest_of(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Blob:
-    """A part of an archive, or bytes in memory."""
+    """A part of a file, or bytes in memory."""
 
     size: int
     content: bytes | None = field(default=None, repr=False)
@@ -86,12 +88,16 @@ def image(config: bytes, layers: list[tuple[str, Blob]]) -> Image:
 
 
 def read_archive(path: Path) -> Image:
-    """Index a docker archive with one image and uncompressed layers, as `lab/kubernetes` and the builder write them.
+    """Index an image of the builder (`infra.spec.oci`), or a docker archive of one with uncompressed layers.
 
     Raises:
-        ValueError: it is no such archive.
+        ValueError: it is neither.
         OSError: it cannot be read.
     """
+    if path.suffix == INDEX_SUFFIX:
+        stored = read_image(path)
+        blobs = {blob.digest: Blob(blob.size_bytes, archive=stored.path(blob)) for blob in stored.blobs}
+        return Image(stored.path(stored.manifest).read_bytes(), blobs)
     try:
         with tarfile.open(path, "r:") as tar:
             listed = orjson.loads(_member(tar, "manifest.json"))

@@ -11,8 +11,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from infra.spec.oci import read_image
 from lab.kubernetes.image_archive import Image, write_image
 from lab.validator.library import Library, image, read_archive
+from tests.support.oci import stored
 
 
 def _write(path: Path, members: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
@@ -54,6 +56,15 @@ async def test_every_blob_of_a_manifest_is_served_with_the_digest_that_names_it(
         content = await _bytes(library, part["digest"])
         assert len(content) == part["size"]
         assert "sha256:" + hashlib.sha256(content).hexdigest() == part["digest"]
+
+
+async def test_an_image_of_the_builder_is_served_as_it_lies_on_disk(tmp_path: Path) -> None:
+    index = stored(tmp_path, "headframe.local/lab-chute:in-0", (b"base", b"own"))
+    library = Library()
+    library.stand_in = read_archive(index)
+    assert library.stand_in.digest == read_image(index).manifest.digest
+    manifest = orjson.loads(library.stand_in.manifest)
+    assert [await _bytes(library, layer["digest"]) for layer in manifest["layers"]] == [b"base", b"own"]
 
 
 async def test_a_layer_that_is_a_link_to_another_is_that_layer(tmp_path: Path) -> None:
