@@ -7,18 +7,19 @@ caller's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.api.agents import AgentError, AttestationProxy
 from app.api.kubeconfig import ClusterFields, UserFields
 from app.protocol import labels
 from app.protocol.ports import NodePort
-from app.protocol.servers import DeviceInfo, NodeRegistration, ServerRegistration, registered_gpus
+from app.protocol.servers import DeviceInfo, NodeRegistration, RegisteredGpu, ServerRegistration, registered_gpus
 from app.protocol.wire import bare_gpu_id
 from app.storage import servers
 from app.storage.additions import NodeKind, NodeProfile
@@ -30,6 +31,8 @@ ATTEMPTS: Final = 5
 PAUSE_SECONDS: Final = 3.0
 GRAVAL_TIMEOUT_SECONDS: Final = 900.0
 GRAVAL_POLL_SECONDS: Final = 1.0
+
+log = structlog.get_logger(__name__)
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -174,16 +177,35 @@ class Graval:
             )
             body = NodeRegistration(server_id=server.server_id, server_name=server.name, nodes=gpus)
             task_id, seed = await self.validator.register_nodes(body)
+        except (ValueError, ValidatorError) as error:
+            raise VerificationError(f"the validator did not take the GPUs: {error}") from error
+        try:
             await self._store(server, seed, session.port)
             await say(f"advertised to the validator, verification task {task_id}")
+            await self._watch(task_id)
+        except BaseException:
+            await asyncio.shield(self._forget(server.server_id, gpus))
+            raise
+
+    async def _watch(self, task_id: str) -> None:
+        try:
             async with asyncio.timeout(GRAVAL_TIMEOUT_SECONDS):
                 async for status in self._statuses(task_id):
                     if status != "pending":
-                        break
-        except (ValueError, ValidatorError) as error:
+                        return
+        except ValidatorError as error:
             raise VerificationError(f"GraVal verification failed: {error}") from error
         except TimeoutError as error:
             raise VerificationError(f"GraVal verification took longer than {GRAVAL_TIMEOUT_SECONDS:.0f} s") from error
+
+    async def _forget(self, server_id: str, gpus: Sequence[RegisteredGpu]) -> None:
+        """Take back what the validator took just now; one that knows no servers forgets GPU by GPU."""
+        try:
+            if not await self.validator.delete_server(server_id):
+                for gpu in gpus:
+                    await self.validator.delete_node(gpu.uuid)
+        except ValidatorError as error:
+            log.warning("the validator did not forget a server's GPUs", server_id=server_id, error=str(error))
 
     async def _statuses(self, task_id: str) -> AsyncIterator[str]:
         while True:

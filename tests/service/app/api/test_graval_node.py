@@ -21,6 +21,8 @@ from lab.chute.proof import Parties
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
+from lab.validator.faults import Fault, FaultKind
+from lab.validator.machines import PROVER
 from lab.validator.proving import GravalProver
 from tests.support.agents import portable_kubeconfig
 from tests.support.api import ApiClient, client_for, running_app, settings
@@ -178,10 +180,18 @@ async def test_a_proof_that_the_validator_does_not_accept_leaves_nothing(lab: La
     async def refuse(miner: str, gpus: list[dict[str, object]]) -> str | None:
         return f"{len(gpus)} GPUs of {miner[:4]} were too slow"
 
-    from lab.validator.machines import PROVER
-
     lab.validator.app._state[PROVER] = refuse
     assert "2 GPUs of" in await failure_of(lab)
+
+
+async def test_a_validator_that_knows_no_servers_forgets_the_gpus_one_by_one(lab: Lab) -> None:
+    async def refuse(miner: str, gpus: list[dict[str, object]]) -> str | None:
+        return "too slow"
+
+    lab.validator.app._state[PROVER] = refuse
+    lab.validator.faults.add(Fault("DELETE /servers/*", FaultKind.REFUSE, status=404, times=None))
+    assert "too slow" in next(message for message in await lab.add() if message.startswith("failed"))
+    assert lab.validator.state.nodes == {}
 
 
 async def test_what_a_killed_attempt_left_is_cleared_before_the_next(lab: Lab) -> None:
