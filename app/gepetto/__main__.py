@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from app.gepetto.compose import Process, composed
 from app.gepetto.execution.leader import Leadership
-from app.gepetto.http import create_app
-from app.gepetto.settings import GepettoSettings
+from app.gepetto.http import Surface, create_app
+from app.gepetto.settings import GepettoSettings, read_configuration
 
 
 class HttpServer(uvicorn.Server):
@@ -28,7 +28,7 @@ class HttpServer(uvicorn.Server):
 async def serve(process: Process, port: int) -> None:
     """Run until a signal asks to stop: HTTP always, the rest while this process leads."""
     leadership = Leadership(process.engine)
-    app = create_app(process.gepetto, lambda: leadership.is_leader, acts_alone=process.full_file is not None)
+    app = create_app(Surface(process.gepetto, lambda: leadership.is_leader, process.full_file is not None))
     config = uvicorn.Config(
         app, host="0.0.0.0", port=port, log_level="warning", access_log=False, lifespan="off",
         timeout_graceful_shutdown=2,
@@ -56,6 +56,11 @@ async def main() -> int:
     except ValidationError as error:
         names = ", ".join(str(item["loc"][0]).upper() for item in error.errors())
         print(f"settings are missing or wrong: {names}; see docs/strategies/README.md", file=sys.stderr)
+        return 2
+    try:
+        read_configuration(settings.gepetto_config)
+    except (OSError, ValueError) as error:
+        print(f"the configuration is wrong: {error}; correct ConfigMap gepetto-config", file=sys.stderr)
         return 2
     async with composed(settings) as process:
         await serve(process, settings.gepetto_port)

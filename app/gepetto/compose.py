@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.compat.runtime import Runtime
+from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn, Decider, ShadowDecider
 from app.gepetto.execution.ending import Ender
 from app.gepetto.execution.executor import Executor
@@ -35,7 +37,7 @@ from app.gepetto.kubernetes.client import Clusters
 from app.gepetto.kubernetes.kubeconfigs import Kubeconfigs
 from app.gepetto.kubernetes.notices import Notices, own_cluster
 from app.gepetto.metrics import Metrics
-from app.gepetto.ports import UnavailableError
+from app.gepetto.ports import UnavailableError, ValidatorPort
 from app.gepetto.service import Gepetto
 from app.gepetto.settings import GepettoSettings, read_configuration
 from app.observe.view import RedisFleetView
@@ -170,13 +172,7 @@ def _gepetto(
     ports = {entry.hotkey: ValidatorAdapter(ValidatorClient(Transport(entry, signer, http))) for entry in entries}
     configuration = read_configuration(settings.gepetto_config)
     world = World(settings.miner_ss58, configuration.safety.fresh_seconds)
-    store, metrics = Store(engine), Metrics()
-    executor = Executor(
-        launcher=Launcher(store, clusters, ports, settings.pods()),
-        ender=Ender(store, clusters, ports, wait_seconds=settings.chute_shutdown_time_seconds + 20),
-        bucket=TokenBucket(LAUNCHES_PER_SECOND, LAUNCH_BURST, time.monotonic),
-        new_id=lambda: str(uuid.uuid4()),
-    )
+    metrics = Metrics()
     live: ClusterFeed = LiveClusters(clusters, time.time)
     cached: ClusterFeed = CachedClusters(RedisFleetView(redis, time.time))
     gepetto = Gepetto(
@@ -185,10 +181,11 @@ def _gepetto(
         readers={hotkey: FeedReader(world, port, engine, time.time) for hotkey, port in ports.items()},
         clusters=live if settings.gepetto_live_clusters else cached,
         intake=EventIntake(world, engine, time.time, lambda: None),
-        executor=executor,
+        executor=_executor(settings, Store(engine), clusters, ports),
         configuration=configuration,
         decider=_decider(settings, metrics, notices),
         metrics=metrics,
+        configured=ConfigurationFile(settings.gepetto_config, partial(notices.warn, "ConfigurationWrong")),
     )
     gepetto.intake.wake = gepetto.dirty.set
 
@@ -201,6 +198,17 @@ def _gepetto(
 
     gepetto.forget_server = forget
     return gepetto
+
+
+def _executor(
+    settings: GepettoSettings, store: Store, clusters: Clusters, ports: Mapping[str, ValidatorPort]
+) -> Executor:
+    return Executor(
+        launcher=Launcher(store, clusters, ports, settings.pods()),
+        ender=Ender(store, clusters, ports, wait_seconds=settings.chute_shutdown_time_seconds + 20),
+        bucket=TokenBucket(LAUNCHES_PER_SECOND, LAUNCH_BURST, time.monotonic),
+        new_id=lambda: str(uuid.uuid4()),
+    )
 
 
 def _decider(settings: GepettoSettings, metrics: Metrics, notices: Notices) -> Decider:

@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import Decider
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
@@ -67,6 +68,7 @@ class Gepetto:
     clock: Callable[[], float] = time.time
     cadence: Cadence = Cadence()
     forget_server: Callable[[str], Awaitable[None]] | None = None
+    configured: ConfigurationFile | None = None
     spent: Spent = field(default_factory=Spent)
     last_snapshot: Snapshot | None = None
     last_intents: tuple[Intent, ...] = ()
@@ -157,6 +159,8 @@ class Gepetto:
 
     async def decide_once(self) -> tuple[Intent, ...]:
         """Fetch, read our rows, decide, pass the gate, hand over; returns what was let through."""
+        if self.configured is not None:
+            self.configuration = await self.configured.latest(self.configuration)
         await self._fetch_definitions()
         await self.read_rows()
         await self._finish_requests()

@@ -66,11 +66,21 @@ def read_configuration(path: Path) -> Configuration:
     Raises:
         ValueError: the file is not a mapping or a value is out of its bounds; pydantic's message names it.
     """
-    if not path.exists():
-        return Configuration()
-    found = yaml.safe_load(path.read_text())
+    return parse_configuration(path.read_text(), str(path)) if path.exists() else Configuration()
+
+
+def parse_configuration(text: str, name: str) -> Configuration:
+    """The configuration that a YAML text says.
+
+    Raises:
+        ValueError: it is no YAML, not a mapping, or a value is out of its bounds.
+    """
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name} is not YAML: {error}") from error
     if not isinstance(found, dict | None):
         raise ValueError(  # noqa: TRY004 - one error type for everything that a file can have wrong
-            f"{path}: a mapping was wanted, got {type(found).__name__}"
+            f"{name}: a mapping was wanted, got {type(found).__name__}"
         )
     return Configuration.model_validate(found or {})

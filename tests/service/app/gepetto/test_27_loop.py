@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn
 from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, WarmUpConfiguration
 from app.gepetto.execution.limits import TokenBucket
-from app.gepetto.http import create_app
+from app.gepetto.http import Surface, create_app
 from app.gepetto.ingest.clusters import CachedClusters, LiveClusters
 from app.gepetto.ingest.events import EventIntake
 from app.gepetto.ingest.feeds import FeedReader
@@ -208,7 +209,7 @@ async def test_every_decision_that_wants_something_is_in_the_journal(gepetto: Ge
 
 async def test_the_http_surface_explains_and_measures(gepetto: Gepetto) -> None:
     leader = [True]
-    transport = httpx.ASGITransport(app=create_app(gepetto, lambda: leader[0]))
+    transport = httpx.ASGITransport(app=create_app(Surface(gepetto, lambda: leader[0])))
     async with httpx.AsyncClient(transport=transport, base_url="http://gepetto") as http:
         assert (await http.get("/ping")).status_code == 200
         assert (await http.get("/ready")).status_code == 503
@@ -266,6 +267,28 @@ def test_configuration_is_read_from_yaml_and_refuses_what_it_does_not_know(tmp_p
         path.write_text(wrong)
         with pytest.raises(ValueError, match=r"mapping|stratgy"):
             read_configuration(path)
+
+
+async def test_a_changed_configuration_is_taken_over_and_a_wrong_one_is_left_aside(
+    gepetto: Gepetto, tmp_path: Path
+) -> None:
+    path, faults = tmp_path / "gepetto.yaml", list[str]()
+    gepetto.configured = ConfigurationFile(path, faults.append)
+    await gepetto.decide_once()
+    assert gepetto.configuration == QUIET
+    for written, strategy, told in (
+        ("strategy: conservative", "conservative", 0),
+        ("stratgy: greedy_value", "conservative", 1),
+        ("stratgy: greedy_value", "conservative", 1),
+        ("a: [", "conservative", 2),
+        ("strategy: greedy_value", "greedy_value", 2),
+    ):
+        path.write_text(written)
+        await gepetto.decide_once()
+        assert (gepetto.configuration.strategy.value, len(faults)) == (strategy, told)
+    path.unlink()
+    await gepetto.decide_once()
+    assert gepetto.configuration.strategy.value == "greedy_value"
 
 
 async def test_a_token_bucket_lets_a_burst_through_and_then_the_rate() -> None:

@@ -280,3 +280,16 @@ async def test_it_answers_probes_and_ends_when_told_while_its_database_is_away(
         found = (await client.get("/ready")).json()
         assert (found["leader"], found["decision_age_seconds"]) == (False, None)
         assert (await client.get("/explain", params={"chute": "any"})).status_code == 503
+
+
+async def test_a_wrong_configuration_is_named_before_anything_is_touched(tmp_path: Path) -> None:
+    config = tmp_path / "gepetto.yaml"
+    config.write_text("stratgy: conservative")
+    environment = {
+        "MINER_SS58": MINER.ss58, "MINER_SEED": throwaway_seed("miner"), "VALIDATORS": '{"supported": []}',
+        "POSTGRESQL": "postgresql+asyncpg://nobody@127.0.0.1:1/nothing", "GEPETTO_CONFIG": str(config),
+    }  # fmt: skip
+    code, output = await run_confined("app.gepetto", tmp_path, environment)
+    assert code == 2
+    assert "stratgy" in output
+    assert "gepetto-config" in output

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.gepetto import cli
+from app.gepetto import trace_commands
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.simulator import trace
 from app.gepetto.simulator.engine import Simulation
@@ -117,10 +117,10 @@ def test_the_command_replays_a_file_and_refuses_what_is_none(
 ) -> None:
     path = tmp_path / "trace.jsonl.gz"
     trace.append(path, LINES)
-    assert cli.replay(path, strategy=("shadow_price",)) == 0
+    assert trace_commands.replay(path, strategy=("shadow_price",)) == 0
     assert "shadow_price" in capsys.readouterr().out
-    assert cli.replay(path, server=("abacus:8",)) == 2
-    assert cli.replay(path, strategy=("nothing",)) == 2
+    assert trace_commands.replay(path, server=("abacus:8",)) == 2
+    assert trace_commands.replay(path, strategy=("nothing",)) == 2
     assert "no strategy is called" in capsys.readouterr().err
 
 
@@ -129,5 +129,5 @@ def test_recording_without_settings_names_them(
 ) -> None:
     for name in ("VALIDATORS", "MINER_SEED"):
         monkeypatch.delenv(name, raising=False)
-    assert cli.record(tmp_path / "trace.gz", samples=1) == 2
+    assert trace_commands.record(tmp_path / "trace.gz", samples=1) == 2
     assert "VALIDATORS, MINER_SEED" in capsys.readouterr().err
