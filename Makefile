@@ -88,6 +88,10 @@ bench: $(VENV) ## benchmarks, or one room's: make bench ROOM=api
 	@for room in $(or $(ROOM),$(notdir $(patsubst %/__main__.py,%,$(wildcard tests/bench/*/__main__.py)))); do \
 		echo "== bench $$room"; $(RUN)python -m tests.bench.$$room; done
 
+.PHONY: cuda-library
+cuda-library: $(VENV) ## libogv.so of the GPU proof, into the cache; needs g++, no GPU
+	@$(RUN)python -m graval.cuda.build --uv $(UV) --output $(HEADFRAME_CACHE)/libogv.so
+
 .PHONY: list-packages
 list-packages: $(VENV) ## the packages that become images
 	@$(RUN)python -m infra.images list

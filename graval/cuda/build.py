@@ -77,10 +77,12 @@ def build(
     *,
     output: Path,
     uv: Path = Path("uv"),
-    toolkit: Annotated[Path, cyclopts.Parameter(help="environment for the compiler")] = Path(".cuda-toolkit"),
+    cache: Annotated[Path | None, cyclopts.Parameter(env_var="HEADFRAME_CACHE", help="~/.cache/headframe")] = None,
 ) -> None:
-    """Install the compiler where it is not, then compile for all targets."""
-    run_compiler(compile_command(install_toolkit(uv, toolkit.absolute()), output))
+    """Install the compiler into the cache where it is not, then compile for all targets: a minute of two cores."""
+    folder = (cache or Path.home() / ".cache" / "headframe").absolute()
+    home = install_toolkit(uv, folder / f"cuda-toolkit-{toolkit_version()}")
+    run_compiler(compile_command(home, output))
     print(f"{output}: {len(TARGETS)} architectures, nvcc {toolkit_version()}")
 
 
