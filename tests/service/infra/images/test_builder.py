@@ -19,7 +19,7 @@ from infra.images.__main__ import cache_folder
 from infra.images.builder import Builder, BuiltImage
 from infra.images.catalogue import BASE, REDIS
 from infra.images.programs import CACHE_CLEANER
-from infra.images.recipe import USER_ID, base_hash, input_hash
+from infra.images.recipe import USER_ID, base_hash, input_hash, python_inputs
 from infra.images.sbom import SBOM_PATH
 from infra.images.store import Store
 from infra.spec.oci import read_image
@@ -136,7 +136,7 @@ def test_a_program_brings_its_own_files_and_neither_tests_nor_the_lab(program: B
     site = BASE.site.removeprefix("/")
     own = {name for name in members(program, top=True) if name.startswith(f"{site}/")}
     packages = {name.removeprefix(f"{site}/").partition("/")[0] for name in own}
-    assert packages == {"agent"}
+    assert packages == {name.partition("/")[0] for name in python_inputs(CACHE_CLEANER, BASE, CLONE).files}
     assert f"{site}/agent/cache/__pycache__/scan.cpython-311.pyc" in own
     everything = members(program)
     assert not [name for name in everything if name.startswith(site) and {"tests", "lab"} & set(name.split("/"))]
