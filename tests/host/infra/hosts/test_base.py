@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.spec import BaseSpec, FileSpec, ServiceSpec, TimeSpec, Verb
-from tests.support.engine import eventually
+from infra.spec import BaseSpec, FileSpec, ServiceSpec, TimeSpec
 from tests.support.lab_machine import Machine
 
 pytestmark = pytest.mark.host
@@ -78,13 +77,3 @@ def test_a_held_apt_lock_is_waited_for(converged: Machine) -> None:
 def test_an_unknown_package_is_a_clear_error(converged: Machine) -> None:
     spec = converged.spec(base=BaseSpec(packages=("headframe-no-such-package",)))
     assert "headframe-no-such-package" in converged.refusal(spec).message
-
-
-def test_a_reboot_in_the_middle_is_told_and_the_next_run_finishes(converged: Machine) -> None:
-    converged.ssh("apt-get -y -q purge tree")
-    hold = "import fcntl,time; f=open('/var/lib/dpkg/lock-frontend','w'); fcntl.lockf(f,fcntl.LOCK_EX); time.sleep(90)"
-    converged.ssh(f'systemd-run --collect python3 -c "{hold}"; systemd-run --quiet --on-active=5 systemctl reboot')
-    spec = converged.spec(base=BASE)
-    assert "the connection was lost in `base | packages`" in converged.refusal(spec).message
-    assert eventually(lambda: converged.run(Verb.FACTS, spec)[0] == 0, 120)
-    assert converged.apply(spec) == ("base | packages",)
