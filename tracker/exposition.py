@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+from tracker.errors import StorageError
 from tracker.model import RAO_PER_TAO, Snapshot
 
 
@@ -50,8 +51,11 @@ def write_metrics(path: Path, snapshot: Snapshot, hotkeys: Sequence[str]) -> Non
     """Replace the file in one step; a reader never sees half of it.
 
     Raises:
-        OSError: it cannot be written.
+        StorageError: it cannot be written.
     """
     metrics = TrackerMetrics()
     metrics.show(snapshot, hotkeys)
-    write_to_textfile(str(path), metrics.registry)
+    try:
+        write_to_textfile(str(path), metrics.registry)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}; set TRACKER_METRICS_FILE anew") from error

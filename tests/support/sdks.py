@@ -27,6 +27,7 @@ REQUIREMENTS: Final = (
     "cyclopts>=4",
     "matplotlib>=3.10",
     "orjson>=3.10",
+    "prometheus-client>=0.21",
     "pydantic-settings>=2.8",
     "rich>=14",
     "sqlalchemy[asyncio]>=2.0.40",

@@ -47,12 +47,12 @@ async def snapshot(*, common: Common = DEFAULTS, files_only: bool = False) -> in
     async with connect(common.endpoint) as reader:
         taken = await take_snapshot(reader, now=utc_now, options=ScanOptions(chunk_keys=settings.chunk_keys))
     path, is_new = files.write(taken, settings.dir)
-    if settings.metrics_file is not None:
-        write_metrics(settings.metrics_file, taken, settings.hotkeys)
     stored = False
     if not files_only:
         async with open_engine(settings.store_place) as engine:
             stored = await Store(engine).add(taken)
+    if settings.metrics_file is not None:
+        write_metrics(settings.metrics_file, taken, settings.hotkeys)
     if common.json:
         print_json(_taken_json(taken, path, is_new=is_new or stored))
     else:

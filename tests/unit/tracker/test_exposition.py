@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tracker.errors import StorageError
 from tracker.exposition import write_metrics
 from tracker.model import Snapshot, Subnet
 
@@ -32,3 +34,9 @@ def test_a_file_holds_prices_and_my_seats(tmp_path: Path) -> None:
         ("headframe_tracker_hotkey_age_blocks", "5Mine", "64"): 100,
     }
     assert [item.name for item in tmp_path.iterdir()] == ["tracker.prom"]
+
+
+def test_a_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    taken = Snapshot("finney", 1000, datetime(2026, 1, 1, tzinfo=UTC), {})
+    with pytest.raises(StorageError, match="TRACKER_METRICS_FILE"):
+        write_metrics(tmp_path / "none" / "tracker.prom", taken, ())
