@@ -227,5 +227,11 @@ def _decider(settings: GepettoSettings, metrics: Metrics, notices: Notices) -> D
         log.info("the shadow decides otherwise", only_default=ours[:20], only_file=theirs[:20])
 
     shadow = settings.gepetto_shadow
-    file = FileDecider(settings.gepetto_file, Limits(), fault, fail_stop=settings.gepetto_fail_stop and not shadow)
+    file = FileDecider(
+        settings.gepetto_file,
+        Limits(),
+        fault,
+        fail_stop=settings.gepetto_fail_stop and not shadow,
+        on_recovery=partial(metrics.fallback.set, 0),
+    )
     return ShadowDecider(file, differs) if shadow else file

@@ -144,12 +144,20 @@ class FileDecider:
         limits: time and memory.
         on_fault: told the kind and the message of every fault, for metric and event.
         fail_stop: raise instead of falling back.
+        on_recovery: told that the file decides, at first and after every fallback.
     """
 
     def __init__(
-        self, path: Path, limits: Limits, on_fault: Callable[[str, str], None], *, fail_stop: bool = False
+        self,
+        path: Path,
+        limits: Limits,
+        on_fault: Callable[[str, str], None],
+        *,
+        fail_stop: bool = False,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self._limits, self._on_fault, self._fail_stop = path, limits, on_fault, fail_stop
+        self._on_recovery = on_recovery
         self._process: FileProcess | None = None
         self._text: str | None = None
         self._memory = Memory()
@@ -169,6 +177,8 @@ class FileDecider:
             self._fault(error)
             intents, self._memory = decide(snapshot, configuration, self._memory)
             return intents
+        if self.is_fallback:
+            self._on_recovery()
         self.is_fallback = False
         return intents
 

@@ -121,10 +121,14 @@ async def test_27_18_a_broken_file_falls_back_to_the_default_with_a_signal(name:
 
 
 async def test_27_18_a_repaired_file_is_loaded_without_a_restart_and_a_changed_one_replaces_it(decider: Maker) -> None:
-    file = decider("class Strategy(")
+    file, recoveries = decider("class Strategy("), list[str]()
+    file._on_recovery = lambda: recoveries.append(file.name)
     await file.decide(WORLD, Configuration())
+    assert recoveries == []
     file.path.write_text((EXAMPLES / "weighted.py").read_text())
     await file.decide(WORLD, Configuration())
+    await file.decide(WORLD, Configuration())
+    assert len(recoveries) == 1
     assert file.name == "file gepetto.py"
     file.path.write_text((EXAMPLES / "upstream_style.py").read_text())
     assert launches(await file.decide(WORLD, Configuration()))[0].server_id == "server-001"
