@@ -33,7 +33,7 @@ class HostFacts(Model):
     var_snap_gib: int | None = None
     var_snap_filesystem: str | None = None
     var_snap_persistent: bool | None = None
-    #: Every address that the echo on the control host saw this machine come from in the last day.
+    #: Every address that the echo on the control host saw this machine come from, in three probes.
     egress_addresses: tuple[str, ...] = ()
     #: IPv4 addresses on the machine's own interfaces; those of pods and containers are left out.
     addresses: tuple[str, ...] = ()

@@ -61,20 +61,12 @@ systemctl is-enabled -q "$(systemd-escape --path --suffix=mount "$mount")" 2>/de
 else say var_snap_persistent no; fi ;;
 esac
 """
-# One probe a look, three at first; what was seen is kept for a day, so that looks add up. An echo that does not answer
-# is no observation.
+# Three probes: a pool of addresses shows within a look, and nothing is remembered that a repaired route would have to
+# live down. An echo that does not answer is no observation.
 _EGRESS: Final = r"""
-seen=/run/headframe-egress; now=$(date +%s)
-probes=$((3 - $(cat "$seen" 2>/dev/null | wc -l))); [ "$probes" -ge 1 ] || probes=1
-while [ "$probes" -gt 0 ]; do
-address=$(timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1" && cat <&3' @ECHO_HOST@ @ECHO_PORT@ 2>/dev/null) || break
-case "$address" in *[!0-9.]*|'') break ;; *) echo "$now $address" >> "$seen" ;; esac
-probes=$((probes - 1))
-done
-if [ -s "$seen" ]; then
-tail -n 24 "$seen" | awk -v least=$((now - 86400)) '$1 >= least' > "$seen.$$" && mv "$seen.$$" "$seen"
-awk '{print $2}' "$seen" | sort -u | sed 's/^/egress=/'
-fi
+for probe in 1 2 3; do
+timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1" && cat <&3' @ECHO_HOST@ @ECHO_PORT@ 2>/dev/null || break
+done | grep -xE '[0-9.]+' | sort -u | sed 's/^/egress=/'
 """
 _VAR_SNAP_PATH: Final = "/var/snap"
 _YES_NO: Final = {"yes": True, "no": False}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from infra.spec import EchoSpec, FactsEvent, HostFacts, HostRole, HostSpec, Verb
@@ -23,6 +25,11 @@ def test_a_machine_learns_from_the_control_host_by_which_address_it_leaves(machi
     assert facts(other, asking).egress_addresses == ()
     machine.apply(control)
     assert machine.plan(control) == ()
+    assert facts(other, asking).egress_addresses == (other.address,)
+    second, here = str(IPv4Address(other.address) + 100), f"{machine.address}/32 dev host0"
+    other.ssh(f"ip addr add {second}/24 dev host0; ip route replace {here} src {second}")
+    assert facts(other, asking).egress_addresses == (second,)
+    other.ssh(f"ip route del {here}; ip addr del {second}/24 dev host0")
     assert facts(other, asking).egress_addresses == (other.address,)
     machine.ssh("systemctl stop headframe-echo.socket")
     assert machine.plan(control) == ("echo | echo answers",)
