@@ -16,7 +16,7 @@ from infra.components.network import to_pods
 from infra.components.options import on_cluster
 from infra.components.place import Place
 from infra.components.pod import NAME_LABEL, SecretKey
-from infra.settings.tree import DatabaseSettings
+from infra.settings.databases import DatabaseSettings
 
 _SECRET: Final = "database-access"  # noqa: S105 a name
 

@@ -12,8 +12,8 @@ from infra.components.cluster import K3sCluster
 from infra.components.stateful_server import StatefulServer, StatefulServerArgs
 from infra.images.catalogue import POSTGRES
 from infra.resources.host import Host
+from infra.settings.databases import DatabaseSettings
 from infra.settings.hosts import DATA_FOLDER
-from infra.settings.tree import DatabaseSettings
 
 DATABASE_NAME = "chutes"
 DATABASE_USER = "chutes"

@@ -1,5 +1,6 @@
 """The only reader of Pulumi config: one frozen tree, every mistake reported at once, secrets apart."""
 
+from infra.settings.gpu_runtime import GpuRuntimeSettings
 from infra.settings.load import FleetConfig, load, read_secrets
 from infra.settings.mistakes import Mistake, SettingsError
 from infra.settings.secrets import FleetSecrets
@@ -12,7 +13,6 @@ from infra.settings.tree import (
     Delivery,
     FleetSettings,
     GpuNode,
-    GpuRuntimeSettings,
     NodeState,
     TeeGpuNode,
 )

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from infra.settings.base import Ss58, Tree
+from infra.settings.databases import DatabaseSettings
+from infra.settings.gpu_runtime import GpuRuntimeSettings
 from infra.settings.model_cache import ModelCacheOverride, ModelCacheSettings
 from infra.settings.programs import (
     DEFAULT_VALIDATORS,
@@ -184,16 +186,6 @@ class ImageSettings(Tree):
     )
 
 
-class DatabaseSettings(Tree):
-    """PostgreSQL and Redis of the control cluster. Raise a rotation to get a new password."""
-
-    storage_gib: int = Field(default=50, ge=1, examples=[50])
-    postgres_memory_mib: int = Field(default=2048, ge=256, examples=[2048])
-    redis_memory_mib: int = Field(default=1024, ge=64, examples=[1024])
-    postgres_password_rotation: int = Field(default=1, ge=1, examples=[1])
-    redis_password_rotation: int = Field(default=1, ge=1, examples=[1])
-
-
 class BackupSettings(Tree):
     """Where dumps of PostgreSQL go: a folder on another machine, over SFTP. Its key is `backup_private_key`."""
 
@@ -210,31 +202,6 @@ class BackupSettings(Tree):
     )
     keep: int = Field(default=48, ge=1, description="How many dumps stay.", examples=[48])
     scratch_gib: int = Field(default=10, ge=1, description="Space for one dump and its copy.", examples=[10])
-
-
-class GpuRuntimeSettings(Tree):
-    """The Helm chart that makes GPUs schedulable: NVIDIA's operator, or a chart folder."""
-
-    chart: str = Field(description="Chart name, or a folder relative to the project.", examples=["gpu-operator"])
-    repository: str | None = Field(
-        default=None, description="Absent for a folder.", examples=["https://helm.ngc.nvidia.com/nvidia"]
-    )
-    version: str | None = Field(default=None, description="Needed with a repository.", examples=["v25.3.4"])
-    digest: Sha256 | None = Field(
-        default=None,
-        description="SHA-256 of the packaged chart, needed with a repository: helm pull, then sha256sum.",
-        examples=["0" * 64],
-    )
-    namespace: str = Field(default="gpu-operator", examples=["gpu-operator"])
-    values: dict[str, Any] = Field(default_factory=dict, description="Chart values. Never a secret: Helm keeps them.")
-    driver_version: str | None = Field(default=None, pattern=r"^\d+\.\d+(\.\d+)?$", examples=["580.95.05"])
-    toolkit_version: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+$", examples=["1.17.8"])
-
-    @model_validator(mode="after")
-    def _repository_is_pinned(self) -> Self:
-        if self.repository is not None and (self.version is None or self.digest is None):
-            raise ValueError("a chart from a repository needs gpu_runtime.version and gpu_runtime.digest")
-        return self
 
 
 class AllowanceSettings(Tree):
