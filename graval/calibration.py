@@ -67,6 +67,24 @@ class AdmissionPlan:
     bands: PhaseBands = field(default_factory=lambda: MappingProxyType({}))
 
 
+def description_problem(device: DeviceDescription) -> str | None:
+    """Why a description cannot be of the model that its name says (spec graval 2.5); None for an unknown name.
+
+    Descriptions are self-reported: this catches mistakes and lazy cheats, the proof does the rest.
+    """
+    model = match_device_name(device.name)
+    if model is None:
+        return None
+    if device.processors != model.multiprocessors:
+        return f"{device.processors} processors, a {model.short_ref} has {model.multiprocessors}"
+    if not model.accepts_memory(device.memory):
+        return f"{device.memory / 1e9:.1f} GB of memory, a {model.short_ref} has {model.memory_gb}"
+    if not model.accepts_clock(device.clock_rate / 1000):
+        boost = model.clock_boost_mhz
+        return f"{device.clock_rate / 1000:.0f} MHz, a {model.short_ref} has {model.clock_base_mhz} to {boost}"
+    return None
+
+
 def admission_plan(device: DeviceDescription) -> AdmissionPlan:
     """The whole proof: 95 % of the device's memory, by the model that its name says."""
     model = match_device_name(device.name)

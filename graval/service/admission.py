@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graval.calibration import AdmissionPlan, PhaseBands, PhaseName, SweepPlan, admission_plan
+from graval.calibration import AdmissionPlan, PhaseBands, PhaseName, SweepPlan, admission_plan, description_problem
 from graval.service.client import OpenSession, ProofClient
 from graval.service.rendezvous import Rendezvous
 from graval.session import DeviceDescription, ParameterRefusedError
@@ -52,7 +52,10 @@ async def _verdict(
 ) -> DeviceVerdict:
     """The device is released afterwards: the next verifier need not wait until the session has idled."""
     elapsed: dict[PhaseName, float] = {}
-    problem = None
+    problem = description_problem(device)
+    if problem is not None:
+        await others.leave()
+        return DeviceVerdict(device, problem, elapsed, bool(plan.bands))
     try:
         await _prove(client, device, plan, elapsed, others)
         check_times(elapsed, plan.bands)

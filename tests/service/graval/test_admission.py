@@ -146,6 +146,10 @@ async def test_a_device_that_the_node_does_not_have_or_that_is_named_twice_is_re
     absent = DeviceDescription(**(DEVICES[0].model_dump() | {"uuid": "a" * 32}))
     (seen,) = await verify_node(client_of(http), [absent], lambda _: small_plan())
     assert "409" in str(seen.problem)
+    spoofed = DeviceDescription(**(DEVICES[0].model_dump() | {"name": "NVIDIA H100 80GB HBM3"}))
+    seen, other = await verify_node(client_of(http), [spoofed, DEVICES[1]], lambda _: small_plan())
+    assert "4 processors, a h100_sxm has 132" in str(seen.problem)
+    assert other.problem is None
     with pytest.raises(ValueError, match="same uuid"):
         await verify_node(client_of(http), [DEVICES[0], DEVICES[0]], lambda _: small_plan())
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from graval.calibration import CAUTIOUS_CHAIN_LENGTH, MEASURED_BANDS, admission_plan, small_plan
-from graval.session import WorkLimits
+from graval.calibration import CAUTIOUS_CHAIN_LENGTH, MEASURED_BANDS, admission_plan, description_problem, small_plan
+from graval.session import DeviceDescription, WorkLimits
 from tests.support.graval_sessions import made_up_device
 
 
@@ -30,3 +30,25 @@ def test_no_band_is_claimed_that_nobody_measured() -> None:
     assert not MEASURED_BANDS
     assert not admission_plan(made_up_device()).bands
     assert not small_plan().bands
+
+
+H100 = {
+    "name": "NVIDIA H100 80GB HBM3", "memory": 85_520_809_984, "processors": 132, "clock_rate": 1_980_000,
+    "max_threads_per_processor": 2048,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({}, None), ({"name": "A GPU of tomorrow", "processors": 1}, None),
+        ({"processors": 84}, "84 processors, a h100_sxm has 132"), ({"memory": 48 * 10**9}, "48.0 GB of memory"),
+        ({"clock_rate": 900_000}, "900 MHz"), ({"clock_rate": 3_000_000}, "3000 MHz"),
+    ],
+)  # fmt: skip
+def test_a_description_that_is_not_of_the_model_it_names_is_told(
+    changed: dict[str, object], problem: str | None
+) -> None:
+    found = description_problem(DeviceDescription(uuid="a" * 32, **(H100 | changed)))
+    assert (found is None) == (problem is None)
+    assert problem is None or problem in str(found)

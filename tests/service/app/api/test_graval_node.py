@@ -119,8 +119,11 @@ async def launch_on(lab: Lab, gpus: list[str]) -> None:
         parties = Parties(MINER.ss58, VALIDATOR.ss58)
         with pytest.raises(httpx.HTTPStatusError, match="400"):  # as another model than the registered one
             await launch(await pod(HEADFRAME_SIMULATED_PRODUCT="SIMULATED-NVIDIA-L40S"), http, parties)
-        with pytest.raises(httpx.HTTPStatusError, match="400"):  # without any offer
-            await launch(await pod(HEADFRAME_SIMULATED_PRODUCT=""), http, parties)
+        silent = await pod()
+        claim = {"gpus": [{"uuid": gpus[0]}], "host": ADDRESS, "port_mappings": silent.mappings()}
+        headers = {"Authorization": silent.token}
+        refused = await http.post(f"{silent.claims()['url']}/graval", json=claim, headers=headers)
+        assert (refused.status_code, "graval_offers" in refused.text) == (400, True)
         assert lab.validator.state.instances == {}
         launched = await launch(await pod(), http, parties)
         assert lab.validator.state.instances[launched.instance_id]["active"]
