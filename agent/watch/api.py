@@ -22,15 +22,9 @@ from starlette.routing import Route
 
 from agent.watch.client import MonitorClient, MonitorError
 from agent.watch.kubeconfig import KubeconfigUnavailableError, read_secret
-from agent.watch.lifecycle import (
-    AlreadyRunningError,
-    ForgottenError,
-    Lifecycle,
-    LifecycleParts,
-    NoMonitorError,
-    StartError,
-)
+from agent.watch.lifecycle import Lifecycle
 from agent.watch.metrics import AgentMetrics
+from agent.watch.parts import AlreadyRunningError, ForgottenError, LifecycleParts, NoMonitorError, StartError
 from agent.watch.renewal import Renewal
 from agent.watch.settings import AgentSettings
 from agent.watch.state_file import StateFile

@@ -11,74 +11,29 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-import httpx
 import structlog
 
 from agent.watch.client import MonitorClient, MonitorError, NotInInventoryError
 from agent.watch.coalescing import QueueOverflowError
-from agent.watch.metrics import AgentMetrics
+from agent.watch.parts import (
+    AlreadyRunningError,
+    ForgottenError,
+    LifecycleParts,
+    NoMonitorError,
+    StartError,
+    Status,
+)
 from agent.watch.session import Collected, ResyncNeededError, Session, collect, collections_of
 from agent.watch.spacing import SyncSpacing
-from agent.watch.state_file import StateFile
 from app.protocol.cancellation import run_apart
 from app.protocol.kubernetes_reads import ClusterReadError
 from app.protocol.monitoring import AgentState
 from app.protocol.objects import KubernetesObject
 
-_RETRY_FIRST_SECONDS: Final = 5.0
 _RETRY_LAST_SECONDS: Final = 300.0
 _log = structlog.get_logger(__name__)
-
-
-class AlreadyRunningError(RuntimeError):
-    """A start while running: what runs is left alone."""
-
-
-class StartError(RuntimeError):
-    """A start did not reach the monitor. The agent goes on trying."""
-
-
-class ForgottenError(RuntimeError):
-    """The monitor does not know this server: the agent has stopped and forgotten the monitor."""
-
-
-class NoMonitorError(RuntimeError):
-    """A stop without a monitor to say it to."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """What `/monitor/status` tells."""
-
-    cluster: str
-    state: AgentState
-    error_message: str | None
-    last_heartbeat: datetime | None
-
-
-@dataclass(frozen=True)
-class LifecycleParts:
-    """What the lifecycle works with; tests put in their own.
-
-    Args:
-        open_monitor: makes a client for an address.
-        now: wall clock, Unix seconds.
-    """
-
-    cluster: str
-    namespaces: tuple[str, ...]
-    kubernetes: httpx.AsyncClient
-    open_monitor: Callable[[str], MonitorClient]
-    state_file: StateFile
-    metrics: AgentMetrics
-    now: Callable[[], float] = time.time
-    heartbeat_seconds: float = 30
-    sync_spacing_seconds: float = 10
-    retry_first_seconds: float = _RETRY_FIRST_SECONDS
 
 
 class Lifecycle:

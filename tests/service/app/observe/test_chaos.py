@@ -22,8 +22,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agent.watch.client import MonitorClient
-from agent.watch.lifecycle import Lifecycle, LifecycleParts
+from agent.watch.lifecycle import Lifecycle
 from agent.watch.metrics import AgentMetrics
+from agent.watch.parts import LifecycleParts
 from agent.watch.state_file import StateFile
 from app.observe.inventory import Server
 from app.observe.readings import ClusterState, ObservationUnavailableError

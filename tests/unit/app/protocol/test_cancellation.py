@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from agent.watch.client import MonitorClient
-from agent.watch.lifecycle import Lifecycle, LifecycleParts
+from agent.watch.lifecycle import Lifecycle
 from agent.watch.metrics import AgentMetrics
+from agent.watch.parts import LifecycleParts
 from agent.watch.session import Collected, Session
 from agent.watch.state_file import StateFile
 from app.observe.informer import ClusterInformer, InformerServices
