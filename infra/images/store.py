@@ -17,8 +17,8 @@ from infra.images.blobs import Blobs
 from infra.images.tools import run
 from infra.spec.oci import StoredImage, read_image, write_archive
 
-#: One driver on every machine: another one writes other entries for folders, and with them other digests.
-_ENVIRONMENT: Final = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
+#: buildah chooses its driver: overlay where it can be mounted. Digests do not depend on it (ADR 53).
+_ENVIRONMENT: Final = {"BUILDAH_ISOLATION": "chroot"}
 SCRATCH: Final = "scratch"
 
 
