@@ -1,4 +1,5 @@
-"""One run at a time changes a machine: a lock on the machine itself, which ends with the connection that took it.
+"""One run at a time changes a machine: a lock on the machine itself, which ends with the connection that took it, and
+soon after a holder that vanished without closing it.
 
 Two operators, or an act beside a `pulumi up`, would otherwise undo each other's half-done work.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import gevent
 import paramiko
 from pyinfra.api.host import Host
 from pyinfra.connectors.ssh import SSHConnector
@@ -23,6 +25,9 @@ from infra.spec import HostSpec
 _WAIT_SECONDS: Final = 60
 _MARGIN_SECONDS: Final = 15.0
 _HELD: Final = "held"
+_BEAT_SECONDS: Final = 20.0
+#: Silence after which the machine takes the holder for gone.
+_SILENCE_SECONDS: Final = 120
 
 
 @contextmanager
@@ -50,19 +55,32 @@ def alone_on(host: Host, spec: HostSpec) -> Iterator[None]:
             "that is done, or end it",
             operation="preflight",
         )
+    beating = gevent.spawn(_beat, stdin)
     try:
         yield
     finally:
+        beating.kill()
         stdin.channel.close()
 
 
+def _beat(stdin: paramiko.ChannelFile) -> None:
+    while True:
+        gevent.sleep(_BEAT_SECONDS)
+        try:
+            stdin.write(b"\n")
+            stdin.flush()
+        except (paramiko.SSHException, OSError, EOFError):
+            return  # the connection is lost, and the lock with it
+
+
 def lock_script(name: str, wait_seconds: int, who: str) -> str:
-    """Shell: prints `held` and keeps the lock until its input closes, or prints who has it."""
+    """Shell: prints `held` and keeps the lock until its input closes or falls silent, or prints who has it."""
     file = f"/run/headframe-{name}.lock"
     return f"""\
 exec 9>>{file}
 flock -w {wait_seconds} 9 || {{ cat {file}; exit 1; }}
-printf '%s\\n' {shlex.quote(who)} > {file}; echo {_HELD}; exec cat >/dev/null"""
+printf '%s\\n' {shlex.quote(who)} > {file}; echo {_HELD}
+exec bash -c 'while read -r -t {_SILENCE_SECONDS}; do :; done'"""
 
 
 def whoami() -> str:
