@@ -22,6 +22,9 @@ MALFORMED: Final[tuple[object, ...]] = (
     {"reason": "server_deleted", "data": {"server_id": "all"}}, {"reason": "job_created", "data": {"job_id": "j"}},
 )  # fmt: skip
 
+#: Copies of each chute when demand has risen: more than a lab has nodes.
+RISEN_TARGET: Final = 8
+
 
 async def steady_demand(validator: SimulatedValidator) -> None:
     """Three public chutes that may be scaled, announced one by one."""
@@ -53,6 +56,15 @@ async def bounty(validator: SimulatedValidator, chute_id: str | None = None, amo
     chute_id = chute_id or next(iter(validator.state.chutes))
     validator.state.bounties[chute_id] = amount
     await validator.feed.broadcast(Reason.BOUNTY_CHANGE.value, {"chute_id": chute_id, "bounty": amount})
+
+
+async def rising_demand(validator: SimulatedValidator, target: int = RISEN_TARGET) -> None:
+    """Users want more of every chute: the validator now takes so many copies of each."""
+    for chute_id in validator.state.chutes:
+        validator.state.utilization[chute_id] = {
+            **validator.state.utilization.get(chute_id, {}),
+            "target_count": target,
+        }
 
 
 async def rolling_update(validator: SimulatedValidator, chute_id: str | None = None) -> None:
@@ -133,6 +145,7 @@ SCENARIOS: Final[Mapping[str, Callable[[SimulatedValidator], Awaitable[None]]]] 
     "steady_demand": steady_demand,
     "confidential_demand": confidential_demand,
     "bounty": bounty,
+    "rising_demand": rising_demand,
     "rolling_update": rolling_update,
     "delete_chute": delete_chute,
     "job": job,

@@ -69,6 +69,7 @@ async def test_a_further_node_is_one_entry_of_the_list_and_earns(
     settled: Lab, market: Market, timeline: Timeline
 ) -> None:
     name, address = FURTHER
+    await market.play("rising_demand")  # else what runs already is all that anybody wants
     timeline.note(f"{name} is added to the list")
     with further_node(settled, name, address) as lab:
         added = await asyncio.to_thread(lab.up)

@@ -20,7 +20,7 @@ from app.validators.transport import new_http_client
 from lab.chute.launch import PodEnvironment, launch
 from lab.chute.server import ChuteServer
 from lab.validator.app import SimulatedValidator
-from lab.validator.scenarios import SCENARIOS, delete_instance
+from lab.validator.scenarios import RISEN_TARGET, SCENARIOS, delete_instance
 from lab.validator.web import SIMULATED_HEADER
 from tests.support.control import MINER, VALIDATOR, client_of, device
 from tests.support.waiting import until
@@ -233,3 +233,10 @@ async def test_a_signature_ten_minutes_old_is_refused(validator: SimulatedValida
     for nonce in (str(int(time.time()) - 601), str(int(time.time()) + 700), "x", ""):
         headers = MINER.hotkey_headers(nonce or "1", purpose=Purpose.MINER)
         assert (await http.get(validator.url + "/miner/servers/", headers=headers)).status_code == 401
+
+
+async def test_risen_demand_shows_in_the_utilization_of_every_chute(validator: SimulatedValidator) -> None:
+    await SCENARIOS["steady_demand"](validator)
+    await SCENARIOS["rising_demand"](validator)
+    targets = {validator.state.utilization_of(chute)["target_count"] for chute in validator.state.chutes}
+    assert targets == {RISEN_TARGET}
