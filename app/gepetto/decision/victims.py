@@ -49,8 +49,10 @@ class Victims:
         count = len(snapshot.servers)
         self.by_server: list[list[DeploymentView]] = [[] for _ in range(count)]
         now, configuration, index = snapshot.now, fleet.configuration, fleet.columns.server_index
+        # A copy that is the last one in the network can be in no set of victims, so that no set need be tried with it.
+        spare = {chute.id for chute in snapshot.chutes if chute.global_active > 1}
         for deployment in snapshot.deployments:
-            if deployment.public and may_be_victim(deployment, now, configuration):
+            if deployment.chute_id in spare and may_be_victim(deployment, now, configuration):
                 position = index.get(deployment.server_id)
                 if position is not None:
                     self.by_server[position].append(deployment)

@@ -36,9 +36,13 @@ class ClusterClient:
         await self._http.aclose()
 
     async def _call(self, method: str, path: str, body: JsonObject | None = None) -> httpx.Response:
+        """One request, sent once more when its connection broke: everything here is by name, so that twice is once."""
         try:
             async with asyncio.timeout(READ_SECONDS + CONNECT_SECONDS):
-                return await self._http.request(method, path, json=body)
+                try:
+                    return await self._http.request(method, path, json=body)
+                except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                    return await self._http.request(method, path, json=body)  # an idle connection that had been closed
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
 

@@ -47,7 +47,7 @@ def fleet(*, full: bool) -> Snapshot:
             m_eff=float(rng.uniform(0.3, 2)),
             target=int(rng.integers(1, 5)),
             live=int(rng.integers(0, 3)),
-            global_active=0,
+            global_active=int(rng.integers(0, 4)),
         )
         for i in range(CHUTES)
     )

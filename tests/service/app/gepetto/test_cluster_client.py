@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from app.gepetto.kubernetes import manifests
@@ -65,6 +66,24 @@ async def test_a_refused_object_fails_the_launch_and_a_dead_server_is_unavailabl
     with pytest.raises(UnavailableError):
         await dead.has_job("chute-d1")
     await dead.close()
+
+
+async def test_a_connection_that_broke_is_used_once_more_and_then_given_up() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if len(asked) != 2:
+            raise httpx.ReadError("closed", request=request)
+        return httpx.Response(409)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="https://cluster.invalid")
+    client = ClusterClient(http, "chutes")
+    await client.create_job({"metadata": {"name": "chute-d1"}})  # the first attempt had arrived: it is there already
+    assert asked == ["POST", "POST"]
+    with pytest.raises(UnavailableError, match="ReadError"):
+        await client.has_job("chute-d1")
+    await client.close()
 
 
 async def test_clients_are_kept_until_the_kubeconfig_changes(api_server: LocalApiServer) -> None:
