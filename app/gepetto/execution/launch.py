@@ -123,7 +123,6 @@ class Launcher:
             if intent.job_id is None:
                 await self.remember_refusal(intent.chute_id, answer)
             return LaunchOutcome(LaunchResult.REFUSED, order.deployment_id, answer.detail, answer.status)
-        await self.store.forget_refusals(intent.chute_id)
         if not await self.store.permit(order.deployment_id, answer.config_id):
             return await self._roll_back(order, "the row disappeared in flight", release_job=True)
         return await self._deployed(order, plan_of(order, facts, answer))

@@ -42,9 +42,13 @@ WITH wanted AS (
 SELECT count(*) FROM claim
 """)
 
+# A permit ends the row of refusals: the next one starts from the shortest pause again.
 _PERMIT: Final = text("""
 WITH row AS (
-    UPDATE deployments SET config_id = :config_id WHERE deployment_id = :deployment_id RETURNING deployment_id
+    UPDATE deployments SET config_id = :config_id WHERE deployment_id = :deployment_id
+    RETURNING deployment_id, chute_id
+), forgotten AS (
+    DELETE FROM gepetto_failures WHERE server_id = '*' AND chute_id IN (SELECT chute_id FROM row)
 )
 UPDATE gepetto_journal SET step = 'permitted', updated_at = now()
  WHERE deployment_id IN (SELECT deployment_id FROM row) AND kind = 'launch' AND done_at IS NULL RETURNING 1
@@ -181,11 +185,6 @@ class Store:
         """Leave a chute alone on a server (`*`: everywhere), twice as long at each failure in a row."""
         values = {"chute_id": chute_id, "server_id": server_id, "reason": reason[:200]}
         await self._one(_FAILED, values | {"base": base_seconds, "longest": longest_seconds})
-
-    async def forget_refusals(self, chute_id: str) -> None:
-        """The validator has permitted a launch: its next refusal starts from the shortest pause again."""
-        statement = text("DELETE FROM gepetto_failures WHERE chute_id = :chute_id AND server_id = '*'")
-        await self._one(statement, {"chute_id": chute_id})
 
     async def prune(self, days: int = KEPT_DAYS) -> None:
         """Drop decisions, finished journal entries and failures that ended so many days ago."""
