@@ -94,7 +94,10 @@ class Market:
             answer = httpx.post(url, json={"archive": str(chute_image)}, timeout=_START_SECONDS, trust_env=False)
             answer.raise_for_status()
         except httpx.HTTPError as error:
-            raise MarketError(f"the simulated validator does not take {chute_image}: {error}") from error
+            raise MarketError(
+                f"the simulated validator, which runs since an earlier make up, does not take {chute_image}: {error}; "
+                "make down ends it"
+            ) from error
 
     def stop(self) -> int:
         """End both; how many ran."""
