@@ -6,16 +6,20 @@ The tests of this file follow one another, as a day of operation does; the last 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
+from app.protocol.ports import NodePort
 from lab.embedded.day import Market, Timeline, active_instances, first_inference
 from lab.fleet.market import Market as MarketProcesses
 from lab.hosts.models import gateway_of
 from tests.support.further_node import further_node
 from tests.support.lab import Lab
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
 
@@ -41,6 +45,14 @@ async def market(settled: Lab) -> AsyncIterator[Market]:
 
 def addresses(lab: Lab) -> dict[str, str]:
     return {host.name: host.address for host in lab.fleet.hosts}
+
+
+async def answers(control: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            return (await http.get(f"http://{control}:{int(NodePort.MINER_API)}/ready")).is_success
+    except httpx.HTTPError:
+        return False
 
 
 async def test_pulumi_up_alone_has_registered_every_node_and_the_validator_has_verified_its_gpus(
@@ -103,9 +115,8 @@ async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(
     [instance, *_] = active_instances(await market.state())
     assert (await market.infer(instance["chute_id"]))["status"] == 200, "chutes run without the control host"
     await asyncio.to_thread(settled.fleet.boot)
-    ready = "until k3s kubectl -n chutes rollout status deploy/api --timeout=5s >/dev/null 2>&1; do sleep 1; done"
-    await asyncio.to_thread(settled.fleet.ssh, settled.control, ready, 300.0)
-    timeline.note("the control host is back, the miner API is ready")
+    await until(functools.partial(answers, addresses(settled)[settled.control]), seconds=300, every=0.5)
+    timeline.note("the control host is back, the miner API answers")
     again = await asyncio.to_thread(settled.up)
     assert again.status == 0, again.output
     assert again.replaces == []
