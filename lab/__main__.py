@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import sys
 from typing import Annotated, Final
@@ -10,6 +11,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from lab.embedded.__main__ import up as embedded_up
+from lab.embedded.day import NotInTimeError, Timeline, serve_first
 from lab.engine.toolchain import Toolchain, prepare
 from lab.fleet import machines
 from lab.fleet.engine import EngineError, LabEngine
@@ -28,6 +30,8 @@ from lab.state import state_folder
 app = App(name="python -m lab", help="The lab: a whole fleet on this machine.")
 #: What a shell needs to speak to the lab; everything else of the environment is its own.
 _EXPORTED: Final = ("PATH", "HEADFRAME_CACHE")
+#: From a registered node to an answered request; about a minute where nothing else runs.
+_EARNING_SECONDS: Final = 300.0
 #: Arguments for `pulumi`, options included.
 Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
@@ -58,12 +62,26 @@ def up() -> int:
     (state / "logs").mkdir(exist_ok=True, mode=0o700)
     with phases.phase("pulumi up"):
         status = engine.run("up", "--yes", "--skip-preview", log=state / "logs" / "up.log")
+    if not status:
+        with phases.phase("first request"):
+            status = _first_request(market)
     console = Console()
     show(console, fleet, engine)
     console.print(phases.table())
     if status:
-        print(f"pulumi up ended with {status}: `make up` again continues where it stopped", file=sys.stderr)
+        print("not all of it is up: see above; `make up` again continues where it stopped", file=sys.stderr)
     return status
+
+
+def _first_request(market: Market) -> int:
+    """Wait until a chute earns: the SIMULATED validator's request, answered by a container on a lab node."""
+    try:
+        asyncio.run(serve_first(market.validator_url, Timeline(say=lambda line: print(f"  {line}")), _EARNING_SECONDS))
+    except NotInTimeError as error:
+        print(f"  {error}", file=sys.stderr)
+        print(f"  why: curl {market.validator_url}/lab/log, and: chutes-miner why CHUTE", file=sys.stderr)
+        return 1
+    return 0
 
 
 @app.command

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.cli import doctor as checks
-from infra.cli import stack_file
+from infra.cli import selection, stack_file
 from infra.cli.engine import CLONE, Engine, EngineError
 from infra.cli.machines import machines_of
 from infra.cli.plan import plan
@@ -27,6 +27,7 @@ _COLOURS = {checks.Verdict.OK: "green", checks.Verdict.WARN: "yellow", checks.Ve
 
 def register(app: App) -> None:
     """Put the commands into the app."""
+    app.command(up)
     app.command(doctor)
     app.command(plan)
     app.command(inventory)
@@ -36,6 +37,23 @@ def register(app: App) -> None:
     node.command(remove)
     node.command(list_nodes, name="list")
     app.command(node)
+
+
+def up(
+    *,
+    only: Annotated[str | None, Parameter(help="Parts, comma-separated, such as api,gepetto.")] = None,
+    preview: bool = False,
+    yes: bool = False,
+    stack: Stack = None,
+) -> int:
+    """Update the stack, or only some parts of it; `--preview` shows what would change."""
+    names = [name.strip() for name in only.split(",") if name.strip()] if only else []
+    try:
+        command = selection.arguments(names, preview=preview, yes=yes)
+    except selection.UnknownPartError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    return Engine(stack=stack).visibly(*command)
 
 
 def doctor(*, stack: Stack = None, json: bool = False, chain: str | None = None) -> int:

@@ -125,3 +125,18 @@ async def first_inference(market: Market, timeline: Timeline, seconds: float) ->
     answer = await market.infer(instance["chute_id"])
     timeline.note(f"request answered: {answer['answer']}")
     return instance
+
+
+async def serve_first(url: str, timeline: Timeline, seconds: float) -> None:
+    """`first_inference` at a validator's address.
+
+    Raises:
+        NotInTimeError: no instance became active in time, or none answered.
+    """
+    market = Market(url)
+    try:
+        await first_inference(market, timeline, seconds)
+    except httpx.HTTPError as error:
+        raise NotInTimeError(f"the request was not answered: {error}") from error
+    finally:
+        await market.close()
