@@ -31,6 +31,7 @@ def register(app: App) -> None:
     app.command(doctor)
     app.command(plan)
     app.command(inventory)
+    app.command(register_hotkey, name="register")
     node = App(name="node", help="The list of GPU nodes in the stack file.")
     node.command(add)
     node.command(drain)
@@ -84,6 +85,36 @@ def _chain_checks(settings: dict[str, object], network: str) -> list[checks.Chec
     from infra.cli.chain import uid_checks  # noqa: PLC0415 the chain's SDK takes seconds, and is no part of `infra`
 
     return uid_checks(str(miner["hotkey_ss58"]), int(miner.get("netuid", 64)), network)
+
+
+def register_hotkey(
+    wallet: str,
+    hotkey: str,
+    *,
+    network: str = "finney",
+    wallets: Path = Path("~/.bittensor/wallets"),
+    stack: Stack = None,
+) -> int:
+    """Register the stack's hotkey on its subnet with btcli, unless it or its coldkey holds a UID already.
+
+    Args:
+        wallet: name of the wallet, as btcli has it.
+        hotkey: name of its hotkey.
+        network: a network such as finney, or a websocket address.
+        wallets: folder of the wallets.
+    """
+    # The chain's SDK takes seconds, and is no part of `infra`.
+    from infra.cli.registering import RegistrationRefusedError, Wallet, register  # noqa: PLC0415
+
+    try:
+        miner = stack_file.settings_of(_path(stack).read_text()).get("miner")
+        if not isinstance(miner, dict) or "hotkey_ss58" not in miner:
+            raise RegistrationRefusedError("the stack file has no miner.hotkey_ss58: headframe init")
+        found = Wallet(wallets.expanduser(), wallet, hotkey)
+        return register(found, str(miner["hotkey_ss58"]), int(miner.get("netuid", 64)), network)
+    except (RegistrationRefusedError, EngineError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def inventory(*, stack: Stack = None) -> int:
