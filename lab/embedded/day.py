@@ -118,13 +118,24 @@ async def first_inference(market: Market, timeline: Timeline, seconds: float) ->
     """From announced chutes to an answered request; the active instance that answered.
 
     Raises:
-        NotInTimeError: no instance became active in time.
+        NotInTimeError: no instance became active in time, or none answered.
     """
+    started = time.monotonic()
     instance: dict[str, Any] = (await market.wait("an active instance", active_instances, seconds))[0]
     timeline.note(f"instance {instance['instance_id'][:8]} of chute {instance['chute_id'][:8]} is active")
-    answer = await market.infer(instance["chute_id"])
-    timeline.note(f"request answered: {answer['answer']}")
-    return instance
+    # An instance activates itself; its node port leads to it once its cluster has probed it, some 15 s after its start.
+    while True:
+        try:
+            answer = await market.infer(instance["chute_id"])
+        except httpx.HTTPStatusError as error:
+            if time.monotonic() > started + seconds:
+                raise NotInTimeError(
+                    f"no request was answered in {seconds:.0f} s: {error.response.text[:300]}"
+                ) from None
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            timeline.note(f"request answered: {answer['answer']}")
+            return instance
 
 
 async def serve_first(url: str, timeline: Timeline, seconds: float) -> None:
