@@ -120,22 +120,31 @@ async def first_inference(market: Market, timeline: Timeline, seconds: float) ->
     Raises:
         NotInTimeError: no instance became active in time, or none answered.
     """
-    started = time.monotonic()
     instance: dict[str, Any] = (await market.wait("an active instance", active_instances, seconds))[0]
     timeline.note(f"instance {instance['instance_id'][:8]} of chute {instance['chute_id'][:8]} is active")
-    # An instance activates itself; its node port leads to it once its cluster has probed it, some 15 s after its start.
+    answer = await answered(market, instance["chute_id"], seconds)
+    timeline.note(f"request answered: {answer['answer']}")
+    return instance
+
+
+async def answered(market: Market, chute_id: str, seconds: float) -> dict[str, Any]:
+    """Ask until a chute's active instance answers: what it answered.
+
+    An instance activates itself; its node port leads to it once its cluster has probed it, some 15 s after its start.
+
+    Raises:
+        NotInTimeError: it did not in time.
+    """
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            answer = await market.infer(instance["chute_id"])
+            return await market.infer(chute_id)
         except httpx.HTTPStatusError as error:
-            if time.monotonic() > started + seconds:
+            if time.monotonic() > deadline:
                 raise NotInTimeError(
                     f"no request was answered in {seconds:.0f} s: {error.response.text[:300]}"
                 ) from None
             await asyncio.sleep(_POLL_SECONDS)
-        else:
-            timeline.note(f"request answered: {answer['answer']}")
-            return instance
 
 
 async def serve_first(url: str, timeline: Timeline, seconds: float) -> None:

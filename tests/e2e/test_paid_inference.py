@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.protocol.ports import NodePort
-from lab.embedded.day import Market, Timeline, active_instances, first_inference
+from lab.embedded.day import Market, Timeline, active_instances, answered, first_inference
 from lab.fleet.market import Market as MarketProcesses
 from lab.hosts.models import gateway_of
 from tests.support.further_node import further_node
@@ -93,7 +93,7 @@ async def test_a_further_node_is_one_entry_of_the_list_and_earns(
             return [item for item in active_instances(state) if item["host"] == address]
 
         [instance, *_] = await market.wait(f"an active instance on {name}", earns, MOVE_SECONDS)
-        answer = await market.infer(instance["chute_id"])
+        answer = await answered(market, instance["chute_id"], START_SECONDS)
         assert answer["status"] == 200
         timeline.note(f"{name} earns")
 
