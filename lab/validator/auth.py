@@ -31,26 +31,39 @@ def check(state: State, headers: Mapping[str, str], request: Request, purpose: P
     if not (hotkey and nonce and signature):
         raise Unauthorised("Invalid BT Auth.")
     is_v2 = headers.get(Header.VERSION.value, "1") == "2"
-    seconds, dot, random = nonce.partition(".")
-    if not seconds.isdigit() or abs(state.clock() - int(seconds)) >= WINDOW_SECONDS or is_v2 != bool(dot and random):
+    if not _is_timely(nonce, state.clock(), is_v2=is_v2):
         raise Unauthorised("Invalid nonce")
     if is_v2:
         message = message_v2((hotkey,), request, nonce, body_digest(body) if body else "")
-    elif purpose is not None:
-        message = message_v1((hotkey,), nonce, purpose.value)
-    elif request.method in ("POST", "PUT", "PATCH"):
-        message = message_v1((hotkey,), nonce, body_digest(body))
     else:
-        raise Unauthorised("Invalid request")
+        message = _message_v1(hotkey, nonce, request, purpose, body)
     if not verify(hotkey, message, signature):
         raise Unauthorised("Invalid signature")
-    if is_v2 and (hotkey, nonce) in state.used_nonces:
-        raise Unauthorised("Nonce already used")
     if is_v2:
-        state.used_nonces.add((hotkey, nonce))
+        _use_once(state, hotkey, nonce)
     if state.registered is not None and hotkey not in state.registered:
         raise Unauthorised(f"hotkey not registered on netuid: {hotkey}")
     return hotkey
+
+
+def _is_timely(nonce: str, now: float, *, is_v2: bool) -> bool:
+    """Whether a nonce is of this time and of its version: only those of version 2 have a random part."""
+    seconds, dot, random = nonce.partition(".")
+    return seconds.isdigit() and abs(now - int(seconds)) < WINDOW_SECONDS and is_v2 == bool(dot and random)
+
+
+def _message_v1(hotkey: str, nonce: str, request: Request, purpose: Purpose | None, body: bytes) -> bytes:
+    if purpose is not None:
+        return message_v1((hotkey,), nonce, purpose.value)
+    if request.method in ("POST", "PUT", "PATCH"):
+        return message_v1((hotkey,), nonce, body_digest(body))
+    raise Unauthorised("Invalid request")
+
+
+def _use_once(state: State, hotkey: str, nonce: str) -> None:
+    if (hotkey, nonce) in state.used_nonces:
+        raise Unauthorised("Nonce already used")
+    state.used_nonces.add((hotkey, nonce))
 
 
 def issue_token(state: State, config: Config, *, tee: bool) -> str:

@@ -164,6 +164,11 @@ def _swap(gate: _Gate, intent: Swap) -> None:
 def _swap_obstacle(gate: _Gate, intent: Swap, victims: list[DeploymentView], chute: ChuteView | None) -> str:
     if len(victims) != len(intent.victims) or not victims or chute is None:
         return "a victim or the chute is not in the snapshot"
+    return _unfit_victims(gate, intent, victims, chute) or _untimely_swap(gate, victims)
+
+
+def _unfit_victims(gate: _Gate, intent: Swap, victims: list[DeploymentView], chute: ChuteView) -> str:
+    """Why these copies may not make room for that chute; empty if they may."""
     if any(not may_be_victim(victim, gate.snapshot.now, gate.configuration) for victim in victims):
         return "a victim is a job, not preemptible, private, not active or not yet paid"
     if any(victim.chute_id == chute.id or victim.server_id != intent.launch.server_id for victim in victims):
@@ -172,11 +177,15 @@ def _swap_obstacle(gate: _Gate, intent: Swap, victims: list[DeploymentView], chu
         return "the victims together earn as much as the new copy"
     if any(not _is_spare(gate, chute_id, victims) for chute_id in {victim.chute_id for victim in victims}):
         return "a victim is the last active copy of its chute in the network"
+    return ""
+
+
+def _untimely_swap(gate: _Gate, victims: list[DeploymentView]) -> str:
+    """Why no swap may be made now; empty if one may."""
     if gate.budget_left() < len(victims) and not gate.approved:
         return "the destructive budget of this window is used up"
-    if not gate.snapshot.source(SourceName.ACTIVE_INSTANCES).is_fresh(
-        gate.snapshot.now, gate.configuration.safety.fresh_seconds
-    ):
+    actives = gate.snapshot.source(SourceName.ACTIVE_INSTANCES)
+    if not actives.is_fresh(gate.snapshot.now, gate.configuration.safety.fresh_seconds):
         return "the list of active instances is stale"
     return ""
 

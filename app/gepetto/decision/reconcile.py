@@ -30,6 +30,27 @@ _ORDER_EVIDENCE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The parts of a snapshot by what refers to them."""
+
+    orders: dict[str, OrderKind]
+    pods: dict[str, PodView]
+    instances: dict[str, InstanceView]
+    by_config: dict[str, InstanceView]
+    server_names: dict[str, str]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _Index:
+        return cls(
+            orders={order.subject_id: order.kind for order in snapshot.orders},
+            pods={pod.deployment_id: pod for pod in snapshot.pods},
+            instances={instance.id: instance for instance in snapshot.instances},
+            by_config={instance.config_id: instance for instance in snapshot.instances if instance.config_id},
+            server_names={server.id: server.name for server in snapshot.servers},
+        )
+
+
 @dataclass
 class _Pass:
     """One pass over one snapshot; collects intents and the sightings to remember."""
@@ -37,6 +58,7 @@ class _Pass:
     snapshot: Snapshot
     safety: SafetyConfiguration
     before: Memory
+    index: _Index
     intents: list[Intent] = field(default_factory=list)
     sightings: dict[str, Sighting] = field(default_factory=dict)
 
@@ -61,50 +83,57 @@ def reconcile(
     snapshot: Snapshot, configuration: Configuration, memory: Memory
 ) -> tuple[list[Intent], dict[str, Sighting]]:
     """Intents that repair differences, and the sightings for the next pass."""
-    state = _Pass(snapshot, configuration.safety, memory)
-    orders = {order.subject_id: order.kind for order in snapshot.orders}
-    pods = {pod.deployment_id: pod for pod in snapshot.pods}
-    by_id = {instance.id: instance for instance in snapshot.instances}
-    by_config = {instance.config_id: instance for instance in snapshot.instances if instance.config_id}
-    names = {server.id: server.name for server in snapshot.servers}
-    listed_at = {key: snapshot.source(cluster_source(name)).completed_at or 0.0 for key, name in names.items()}
-    rows = snapshot.deployments if orders else _unsettled(snapshot, pods, by_id, listed_at, state.safety.grace_seconds)
-    for row in rows:
-        if row.state is DeploymentState.DRAINING:
-            continue
-        instance = by_id.get(row.instance_id or "") or by_config.get(row.config_id or "")
-        if instance is not None:
-            _record(state, row, instance)
-        ending = _ordered_end(row, orders) or _observed_end(state, row, pods.get(row.id), instance)
-        ending = ending or _absent_pod(state, row, pods, names) or _absent_instance(state, row, instance)
-        if ending is not None:
-            state.intents.append(ending)
-    for order in snapshot.orders:
-        if order.kind is OrderKind.SERVER_DELETED and order.subject_id in names:
-            state.intents.append(DrainServer(order.subject_id))
-    _orphans(state, by_config, names)
+    state = _Pass(snapshot, configuration.safety, memory, _Index.of(snapshot))
+    for row in snapshot.deployments if state.index.orders else _unsettled(state):
+        if row.state is not DeploymentState.DRAINING:
+            _judge(state, row)
+    state.intents.extend(
+        DrainServer(order.subject_id)
+        for order in snapshot.orders
+        if order.kind is OrderKind.SERVER_DELETED and order.subject_id in state.index.server_names
+    )
+    _orphan_pods(state)
+    _orphan_instances(state)
     return state.intents, state.sightings
 
 
-def _unsettled(
-    snapshot: Snapshot,
-    pods: dict[str, PodView],
-    by_id: dict[str, InstanceView],
-    listed_at: dict[str, float],
-    grace_seconds: float,
-) -> list[DeploymentView]:
+def _judge(state: _Pass, row: DeploymentView) -> None:
+    """What the first rule that concerns a row says of it."""
+    index = state.index
+    instance = index.instances.get(row.instance_id or "") or index.by_config.get(row.config_id or "")
+    if instance is not None:
+        _record(state, row, instance)
+    ending = (
+        _ordered_end(row, index.orders)
+        or _observed_end(state, row, index.pods.get(row.id), instance)
+        or _absent_pod(state, row)
+        or _absent_instance(state, row, instance)
+    )
+    if ending is not None:
+        state.intents.append(ending)
+
+
+def _unsettled(state: _Pass) -> list[DeploymentView]:
     """Rows apart from active copies on which all sides agree: nearly all there are, and no rule concerns them."""
+    snapshot, index, grace_seconds = state.snapshot, state.index, state.safety.grace_seconds
+    listed_at = {
+        key: snapshot.source(cluster_source(name)).completed_at or 0.0 for key, name in index.server_names.items()
+    }
     found = []
     for row in snapshot.deployments:
-        pod, instance = pods.get(row.id), by_id.get(row.instance_id or "")
+        pod = index.pods.get(row.id)
         here = listed_at.get(row.server_id, 0.0) < row.since + grace_seconds if pod is None else not pod.finished
-        if instance is None:
-            known = row.instance_id is None and row.config_id is None
-        else:
-            known = instance.active and (row.verified_at is not None or instance.verified_at is None)
+        known = _is_recorded(row, index.instances.get(row.instance_id or ""))
         if not (here and known and row.state is DeploymentState.ACTIVE):
             found.append(row)
     return found
+
+
+def _is_recorded(row: DeploymentView, instance: InstanceView | None) -> bool:
+    """Whether the row says all that the validator's instance of it says."""
+    if instance is None:
+        return row.instance_id is None and row.config_id is None
+    return instance.active and (row.verified_at is not None or instance.verified_at is None)
 
 
 def _record(state: _Pass, row: DeploymentView, instance: InstanceView) -> None:
@@ -132,9 +161,7 @@ def _observed_end(
     if pod is not None and pod.finished:
         return Terminate(row.id, Evidence.POD_FINISHED, "its pod has ended")
     if row.state is DeploymentState.RESERVED:
-        if row.lease_until < now and now - row.created_at >= safety.stub_seconds and row.instance_id is None:
-            return Terminate(row.id, Evidence.STUB_EXPIRED, "reserved, and nobody is launching it")
-        return None
+        return _abandoned_stub(row, now, safety)
     started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
     waits = row.job_id is None and row.activated_at is None and not (instance is not None and instance.active)
     if started and waits and now - row.created_at > safety.pending_seconds:
@@ -142,8 +169,15 @@ def _observed_end(
     return None
 
 
-def _absent_pod(state: _Pass, row: DeploymentView, pods: dict[str, PodView], names: dict[str, str]) -> Terminate | None:
-    if row.id in pods or row.state is DeploymentState.RESERVED or row.server_id not in names:
+def _abandoned_stub(row: DeploymentView, now: float, safety: SafetyConfiguration) -> Terminate | None:
+    if row.lease_until < now and now - row.created_at >= safety.stub_seconds and row.instance_id is None:
+        return Terminate(row.id, Evidence.STUB_EXPIRED, "reserved, and nobody is launching it")
+    return None
+
+
+def _absent_pod(state: _Pass, row: DeploymentView) -> Terminate | None:
+    names = state.index.server_names
+    if row.id in state.index.pods or row.state is DeploymentState.RESERVED or row.server_id not in names:
         return None
     reading = state.snapshot.source(cluster_source(names[row.server_id]))
     if (reading.completed_at or 0.0) < max(row.created_at, row.since) + state.safety.grace_seconds:
@@ -164,28 +198,37 @@ def _absent_instance(state: _Pass, row: DeploymentView, instance: InstanceView |
     return Terminate(row.id, Evidence.ABSENT_INSTANCE, "the validator lists no instance of it")
 
 
-def _orphans(state: _Pass, by_config: dict[str, InstanceView], names: dict[str, str]) -> None:
-    snapshot, grace = state.snapshot, state.safety.grace_seconds
-    if not snapshot.pods and not snapshot.instances:
+def _orphan_pods(state: _Pass) -> None:
+    """Pods without a row. One with a living instance earns: it is adopted or looked at by a person, not removed."""
+    snapshot, index = state.snapshot, state.index
+    if not snapshot.pods:
         return
     database = snapshot.source(SourceName.DATABASE)
     rows = {row.id for row in snapshot.deployments}
-    configs = {row.config_id for row in snapshot.deployments} | {pod.config_id for pod in snapshot.pods}
-    known_instances = {row.instance_id for row in snapshot.deployments}
     for pod in snapshot.pods:
-        if pod.deployment_id in rows or (pod.config_id or "") in by_config or pod.server_id not in names:
-            continue  # one with a living instance earns: it is adopted or looked at by a person, not removed
-        reading = snapshot.source(cluster_source(names[pod.server_id]))
-        if (reading.completed_at or 0.0) < pod.created_at + grace:
+        is_kept = pod.deployment_id in rows or (pod.config_id or "") in index.by_config
+        if is_kept or pod.server_id not in index.server_names:
+            continue
+        reading = snapshot.source(cluster_source(index.server_names[pod.server_id]))
+        if (reading.completed_at or 0.0) < pod.created_at + state.safety.grace_seconds:
             continue
         if state.is_seen_enough(f"orphan:{pod.deployment_id}", reading, database):
             state.intents.append(RemoveOrphan(pod.deployment_id, pod.server_id))
-    clusters = [snapshot.source(cluster_source(name)) for name in names.values()]
-    reading = snapshot.source(SourceName.INSTANCES)
+
+
+def _orphan_instances(state: _Pass) -> None:
+    """Instances that the validator lists and nothing of ours is."""
+    snapshot = state.snapshot
+    if not snapshot.instances:
+        return
+    recorded = {row.instance_id for row in snapshot.deployments}
+    configs = {row.config_id for row in snapshot.deployments} | {pod.config_id for pod in snapshot.pods}
+    clusters = [snapshot.source(cluster_source(name)) for name in state.index.server_names.values()]
+    reading, database = snapshot.source(SourceName.INSTANCES), snapshot.source(SourceName.DATABASE)
     for instance in snapshot.instances:
-        if instance.id in known_instances or instance.config_id in configs:
+        if instance.id in recorded or instance.config_id in configs:
             continue
-        if (reading.completed_at or 0.0) < instance.created_at + grace:
+        if (reading.completed_at or 0.0) < instance.created_at + state.safety.grace_seconds:
             continue
         if state.is_seen_enough(f"forget:{instance.id}", reading, database, *clusters):
             state.intents.append(ForgetInstance(instance.id, instance.chute_id))

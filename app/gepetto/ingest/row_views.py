@@ -39,10 +39,6 @@ class ServerFacts:
 def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
     """The view. Free are verified GPUs of the server's usual model that nothing has or is about to get."""
     model = _usual_model(row)
-    free = 0
-    for bit, (_, ref, verified, deployment_id) in enumerate(row.gpus):
-        if verified and deployment_id is None and ref == model:
-            free |= 1 << bit
     remote, cluster = facts.remote, facts.cluster
     disk = None if cluster is None else cluster.disk_free_gb
     return ServerView(
@@ -51,7 +47,7 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         validator=row.validator,
         gpu_type=model,
         gpu_total=len(row.gpus),
-        free_mask=free & ~facts.flying_mask,
+        free_mask=_free_mask(row, model) & ~facts.flying_mask,
         hourly_cost=row.hourly_cost,
         locked=row.locked,
         tee=row.is_tee,
@@ -64,6 +60,15 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         quarantine_until=now + QUARANTINE_SECONDS if facts.failures >= QUARANTINE_FAILURES else 0.0,
         gpu_ids=tuple(gpu for gpu, _, _, _ in row.gpus),
     )
+
+
+def _free_mask(row: ServerRow, model: str) -> int:
+    """The bits of verified GPUs of a model that no deployment has."""
+    mask = 0
+    for bit, (_, ref, verified, deployment_id) in enumerate(row.gpus):
+        if verified and deployment_id is None and ref == model:
+            mask |= 1 << bit
+    return mask
 
 
 def _usual_model(row: ServerRow) -> str:

@@ -49,19 +49,13 @@ def is_observed(live: Manifest) -> bool:
 
 def deployment(live: Manifest, replica_sets: Iterable[Manifest], pods: Iterable[Manifest]) -> Readiness:
     """Ready when the controller has seen it, it is available, and the replica set of its revision is ready."""
-    revision = annotation(live, REVISION)
-    current = next(
-        (owned for owned in replica_sets if is_owned_by(owned, live) and annotation(owned, REVISION) == revision), None
-    )
+    current = _current_replica_set(live, replica_sets)
     available = condition(live, "Available").get("status") == "True"
-    progress = condition(live, "Progressing")
-    is_rolled_out = revision == "1" or (
-        progress.get("status") == "True" and progress.get("reason") == "NewReplicaSetAvailable"
-    )
+    is_rolled_out = _is_rolled_out(live)
     has_pods = current is not None and number(current, "status", "readyReplicas") >= number(
         current, "spec", "replicas", default=1
     )
-    if is_observed(live) and revision and available and is_rolled_out and has_pods:
+    if is_observed(live) and annotation(live, REVISION) and available and is_rolled_out and has_pods:
         return READY
     details = [f"[{text(entry, 'reason')}] {text(entry, 'message')}" for entry in _false_conditions(live)]
     if not available:
@@ -70,6 +64,23 @@ def deployment(live: Manifest, replica_sets: Iterable[Manifest], pods: Iterable[
         details.append("the pods of the new revision are not live")
     owned = [pod for pod in pods if current is not None and is_owned_by(pod, current)]
     return Readiness(False, (*details, *pod_problems(owned)))
+
+
+def _current_replica_set(live: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
+    """That of the deployment's own revision."""
+    revision = annotation(live, REVISION)
+    for owned in replica_sets:
+        if is_owned_by(owned, live) and annotation(owned, REVISION) == revision:
+            return owned
+    return None
+
+
+def _is_rolled_out(live: Manifest) -> bool:
+    """A first revision replaces none: nothing is rolled out."""
+    if annotation(live, REVISION) == "1":
+        return True
+    progress = condition(live, "Progressing")
+    return progress.get("status") == "True" and progress.get("reason") == "NewReplicaSetAvailable"
 
 
 def _false_conditions(live: Manifest) -> list[Manifest]:
