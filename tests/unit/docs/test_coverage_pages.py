@@ -1,4 +1,4 @@
-"""Pages under docs/coverage name only files, tests and rows that exist. Looks at names, never at what a test proves."""
+"""Pages of docs/coverage and docs/adr name only files, tests and rows that exist. Looks at names, not at proofs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = (ROOT / "docs" / "coverage.md", *sorted((ROOT / "docs" / "coverage").glob("*.md")))
+RECORDS: Final = tuple(sorted((ROOT / "docs" / "adr").glob("*.md")))
+#: Pages whose names are looked up.
+NAMING: Final = (*PAGES, *RECORDS)
 ROOMS: Final = ("agent", "app", "docs", "graval", "infra", "lab", "policies", "stacks", "tests", "tracker")
 _NAMED: Final = re.compile(r"`([^`\s]+)`")
 _FILES: Final = frozenset(
@@ -40,19 +43,19 @@ def is_there(path: str) -> bool:
     return wanted in _FILES or any(one.endswith(f"/{wanted}") for one in _FILES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
 def test_every_path_that_a_page_names_is_in_the_clone(page: Path) -> None:
     whole = {word for word in named(page) if word.split("/")[0] in ROOMS and "/" in word and ":" not in word}
     assert {word for word in whole if not is_there(word)} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
 def test_every_test_file_that_a_page_names_is_in_the_clone(page: Path) -> None:
     files = {word for word in named(page) if re.fullmatch(r"[\w/.*-]*\.(py|go|yaml)", word) and "test" in word}
     assert {word for word in files if not is_there(word)} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
 def test_every_test_that_a_page_names_is_in_the_clone(page: Path) -> None:
     names = {word.removesuffix("...") for word in named(page) if re.fullmatch(r"test_\w+(\.\.\.)?", word)}
     assert {name for name in names if not any(test.startswith(name) for test in _TESTS)} == set()
@@ -66,3 +69,10 @@ def test_every_page_has_its_place_in_the_table_of_pages() -> None:
 def test_every_defect_of_the_public_miners_machinery_has_a_row() -> None:
     rows = [number for page in PAGES for number in re.findall(r"^\| B-(\d\d) ", page.read_text(), re.MULTILINE)]
     assert sorted(rows) == [f"{number:02}" for number in range(1, 49)]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_every_record_of_a_decision_has_its_number_and_status(record: Path) -> None:
+    number = int(record.name.split("-")[0])
+    assert record.read_text(encoding="utf-8").startswith(f"# {number}. ")
+    assert "\nStatus: accepted\n" in record.read_text(encoding="utf-8")
