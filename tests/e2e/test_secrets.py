@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.fleet.hotkey import hotkey_file
+from lab.fleet.hotkey import hotkey_file, hotkey_seed
 from tests.support.lab import HOST, Lab, processes_below
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
@@ -23,6 +23,7 @@ SHORTEST = 12
 def secrets_of(lab: Lab) -> set[str]:
     """Every secret of the lab, in each form in which it could leak."""
     found = {lab.fleet.private_key.read_text(), (lab.engine.state / "passphrase").read_text()}
+    found.add(hotkey_seed(lab.engine.state).removeprefix("0x"))
     for resource in lab.state(show_secrets=True)["deployment"]["resources"]:
         if resource["type"] == PASSWORD:
             found.add(lab.plain(resource["outputs"]["value"]))
@@ -89,6 +90,8 @@ def test_logs_hold_no_secret(settled: Lab) -> None:
     for host in settled.fleet.hosts:
         in_journal = leaks(secrets, settled.fleet.ssh(host.name, "journalctl --no-pager -o cat", 120))
         assert in_journal == 0, host.name
+        in_pods = leaks(secrets, settled.fleet.ssh(host.name, "cat /var/log/pods/*/*/*.log 2>/dev/null; true", 120))
+        assert in_pods == 0, host.name
 
 
 def test_files_with_secrets_are_their_owners_alone(settled: Lab) -> None:
