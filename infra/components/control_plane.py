@@ -54,17 +54,7 @@ class ControlPlane(pulumi.ComponentResource):
         declared = declared_node(settings.control, settings.miner.hotkey_ss58)
         shown = properties(declared, settings.allowances)
         super().__init__("headframe:infra:ControlPlane", name, shown, opts)
-        archives = delivered(NodeRole.CONTROL, settings, args.images)
-        self.host = Host(
-            name,
-            HostArgs(
-                declared=control_host(settings),
-                private_key=args.private_key,
-                registry_logins=args.registry_logins,
-                images=[build.archive_input() for build in archives],
-            ),
-            child(self, depends_on=[build.build for build in archives], timeout=HOST_CREATE),
-        )
+        self.host = self._declare_host(name, args)
         inside = pulumi.ResourceOptions(parent=self)
         self.cluster = K3sCluster(f"{name}-cluster", K3sClusterArgs(node_name=name, host=self.host), inside)
         self.place = Place(
@@ -76,31 +66,23 @@ class ControlPlane(pulumi.ComponentResource):
             delivery=settings.images.delivery,
         )
         self._declare_databases(settings, inside)
-        programs = ControlProgramsArgs(
-            settings=settings,
-            miner=args.miner,
-            place=self.place,
-            postgres=self.postgres,
-            redis=self.redis,
-            gepetto_code=args.gepetto_code,
-        )
-        self.programs = ControlPrograms(f"{name}-programs", programs, inside)
-        if settings.backup is not None and args.backup_private_key is not None:
-            Backup(
-                "backup",
-                BackupArgs(
-                    cluster=self.cluster,
-                    host=self.host,
-                    settings=settings.backup,
-                    private_key=args.backup_private_key,
-                    image=self.place.reference(ImageName.POSTGRES),
-                    pull_policy=self.place.pull_policy,
-                    database=self.postgres,
-                ),
-                inside,
-            )
+        self.programs = self._declare_programs(name, args, inside)
+        self._declare_backup(args, inside)
         # Rules over the whole stack see outputs only.
         self.register_outputs(dict(shown))
+
+    def _declare_host(self, name: str, args: ControlPlaneArgs) -> Host:
+        archives = delivered(NodeRole.CONTROL, args.settings, args.images)
+        return Host(
+            name,
+            HostArgs(
+                declared=control_host(args.settings),
+                private_key=args.private_key,
+                registry_logins=args.registry_logins,
+                images=[build.archive_input() for build in archives],
+            ),
+            child(self, depends_on=[build.build for build in archives], timeout=HOST_CREATE),
+        )
 
     def _declare_databases(self, settings: FleetSettings, inside: pulumi.ResourceOptions) -> None:
         place = self.place
@@ -116,3 +98,28 @@ class ControlPlane(pulumi.ComponentResource):
         )
         self.postgres = postgres(databases, inside)
         self.redis = redis(databases, inside)
+
+    def _declare_programs(self, name: str, args: ControlPlaneArgs, inside: pulumi.ResourceOptions) -> ControlPrograms:
+        programs = ControlProgramsArgs(
+            settings=args.settings,
+            miner=args.miner,
+            place=self.place,
+            postgres=self.postgres,
+            redis=self.redis,
+            gepetto_code=args.gepetto_code,
+        )
+        return ControlPrograms(f"{name}-programs", programs, inside)
+
+    def _declare_backup(self, args: ControlPlaneArgs, inside: pulumi.ResourceOptions) -> None:
+        if args.settings.backup is None or args.backup_private_key is None:
+            return
+        backup = BackupArgs(
+            cluster=self.cluster,
+            host=self.host,
+            settings=args.settings.backup,
+            private_key=args.backup_private_key,
+            image=self.place.reference(ImageName.POSTGRES),
+            pull_policy=self.place.pull_policy,
+            database=self.postgres,
+        )
+        Backup("backup", backup, inside)

@@ -32,39 +32,9 @@ class GravalArgs:
 
 def miner_api(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArgs, opts: ResourceOptions) -> Workload:
     """Deployment `api`, reached at `http://ADDRESS:32000`."""
-    image, policy = args.place.reference(ImageName.MINER_API), args.place.pull_policy
-    migration = Program(
-        name="migrate",
-        image=image,
-        pull_policy=policy,
-        command=("python3", "-m", "app.storage"),
-        arguments=("migrate",),
-        memory_mib=_MIGRATION_MIB,
-        secrets=POSTGRESQL,
-    )
-    environment: dict[str, Input[str]] = {
-        **args.miner.environment,
-        "MONITOR_API": args.monitor_address,
-        "SIGNATURE_STAGE": settings.signature_stage,
-        "KUBECONFIG_ENABLED": str(settings.hand_out_kubeconfigs).lower(),
-        "NODE_KUBECONFIGS_NAMESPACE": NODES_NAMESPACE,
-        "GRAVAL_BOOTSTRAP_IMAGE": graval.image,
-        "GRAVAL_SIMULATED": str(graval.simulated).lower(),
-    }
-    program = Program(
-        name=NAME,
-        image=image,
-        pull_policy=policy,
-        arguments=("--workers", str(settings.workers)),
-        memory_mib=settings.memory_mib,
-        environment=environment,
-        secrets={**args.miner.secrets, **POSTGRESQL, **REDIS},
-        port=ClusterPort.HTTP,
-        health=Health(live="/ping", ready="/ready"),
-    )
     pod = Pod(
-        main=program,
-        first=(migration,),
+        main=_server(args, settings, graval),
+        first=(_migration(args),),
         labels=ADMITTED,
         service_account="miner-api",
         uses_cluster=True,
@@ -87,4 +57,39 @@ def miner_api(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArg
             after=args.after,
         ),
         opts,
+    )
+
+
+def _migration(args: ControlProgramArgs) -> Program:
+    return Program(
+        name="migrate",
+        image=args.place.reference(ImageName.MINER_API),
+        pull_policy=args.place.pull_policy,
+        command=("python3", "-m", "app.storage"),
+        arguments=("migrate",),
+        memory_mib=_MIGRATION_MIB,
+        secrets=POSTGRESQL,
+    )
+
+
+def _server(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArgs) -> Program:
+    environment: dict[str, Input[str]] = {
+        **args.miner.environment,
+        "MONITOR_API": args.monitor_address,
+        "SIGNATURE_STAGE": settings.signature_stage,
+        "KUBECONFIG_ENABLED": str(settings.hand_out_kubeconfigs).lower(),
+        "NODE_KUBECONFIGS_NAMESPACE": NODES_NAMESPACE,
+        "GRAVAL_BOOTSTRAP_IMAGE": graval.image,
+        "GRAVAL_SIMULATED": str(graval.simulated).lower(),
+    }
+    return Program(
+        name=NAME,
+        image=args.place.reference(ImageName.MINER_API),
+        pull_policy=args.place.pull_policy,
+        arguments=("--workers", str(settings.workers)),
+        memory_mib=settings.memory_mib,
+        environment=environment,
+        secrets={**args.miner.secrets, **POSTGRESQL, **REDIS},
+        port=ClusterPort.HTTP,
+        health=Health(live="/ping", ready="/ready"),
     )
