@@ -109,7 +109,8 @@ def test_a_renewed_certificate_is_trusted_with_the_old_authority(web: LabFleet) 
 def test_the_nvidia_runtime_class_runs_a_pod(cluster: LabFleet) -> None:
     done = pod("nvidia", BUSYBOX, ["true"], runtimeClassName="nvidia", restartPolicy="Never")
     apply(cluster, HOST, done)
-    kubectl(cluster, "wait --for=jsonpath='{.status.phase}'=Succeeded pod/nvidia --timeout=40s")
+    waited = kubectl(cluster, "wait --for=jsonpath='{.status.phase}'=Succeeded pod/nvidia --timeout=40s")
+    assert waited == "pod/nvidia condition met"
 
 
 def test_pods_come_back_after_a_reboot_of_the_host(web: LabFleet) -> None:

@@ -111,6 +111,7 @@ async def test_c17_an_event_that_fails_is_sent_again_and_the_watch_lives(agent: 
         await eventually(lambda: _count(monitor, "event", 3))
         await cluster.create_pod("b")
         await saw(monitor, ("ADDED", "b"))
+        assert ("ADDED", "b") in monitor.events()
 
 
 async def test_an_event_that_the_monitor_cannot_read_is_left_out_alone(agent: RunningAgent, cluster: Cluster) -> None:

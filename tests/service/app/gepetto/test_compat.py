@@ -137,5 +137,6 @@ async def test_the_listener_hears_events_and_outlives_failing_handlers(
         while not heard.is_set():  # the subscription may come after the first message
             await redis.publish(MINER_EVENTS, b'{"event_type": "bounty_change", "event_data": {"chute_id": "c"}}')
             await asyncio.sleep(0.05)
+    assert not task.done(), "the failing handler ended the listener"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

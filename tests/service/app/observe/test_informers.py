@@ -107,6 +107,7 @@ async def test_anti_entropy_finds_and_repairs_what_no_event_will_tell(
         await redis.hset("clusters:gpu-1:resources:pod", "chutes:ghost", orjson.dumps(pod("ghost")))
         await eventually(lambda: equal(monitor, cluster), what="the differences to be repaired")
         await eventually(lambda: _absent(redis), what="the ghost to go")
+        assert await _absent(redis)
 
 
 async def test_x8_an_api_server_that_cannot_be_reached_changes_nothing(

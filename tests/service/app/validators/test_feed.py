@@ -106,6 +106,7 @@ async def test_nothing_listens_and_it_keeps_trying() -> None:
         heard = Heard(gone)
     async with running(heard.feed.run()):
         await asyncio.sleep(0.3)
+        assert heard.ready == 0
         async with SimulatedValidator(VALIDATOR.ss58).listening(port=port):
             await until(lambda: heard.ready == 1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -51,6 +52,8 @@ from tests.support.gepetto import (
     pod_of,
 )
 from tests.support.gepetto_outside import FakeClusters, FakeValidator
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -136,7 +139,7 @@ class FaultyFeeds(RuleBasedStateMachine):
         cluster.created_at = NOW - 90_000
         cluster.jobs[f"chute-{name}"] = {"metadata": {"name": f"chute-{name}", "labels": labels}}
 
-    def _wait(self, work: Coroutine[object, object, object]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _wait(self, work: Coroutine[Any, Any, Found]) -> Found:
         return self.runner.run(work)
 
     def _read_rows(self) -> None:

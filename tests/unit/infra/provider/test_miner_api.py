@@ -87,4 +87,11 @@ def test_a_refusal_carries_its_status_and_silence_carries_none() -> None:
 
 
 def test_removing_what_is_not_there_is_fine() -> None:
-    asyncio.run(api(lambda request: httpx.Response(404, content=b"no")).remove("gpu-0"))
+    asked: list[str] = []
+
+    def knows_nothing(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(404, content=b"no")
+
+    asyncio.run(api(knows_nothing).remove("gpu-0"))
+    assert asked == ["DELETE"]
