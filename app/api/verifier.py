@@ -87,14 +87,7 @@ class Verifier:
         if _SIGNATURE.fullmatch(signature) is None:
             raise UnauthorisedError("the signature is not 128 lower-case hex digits")
         version = headers.get(_VERSION, "1")
-        if version == "2":
-            found = _NONCE_V2.fullmatch(nonce)
-            seconds = found[1] if found else ""
-        elif version == "1":
-            seconds = nonce if _NONCE_V1.fullmatch(nonce) else ""
-        else:
-            raise UnauthorisedError("the signature version is unknown")
-        self._check_time(seconds)
+        self._check_time(_seconds_of(nonce, version))
         if version == "1" and self.stage is SignatureStage.REQUIRE:
             raise UnauthorisedError("version 1 is no longer accepted here")
         message = self._message_v2(request, nonce) if version == "2" else self._message_v1(request, nonce)
@@ -121,3 +114,13 @@ class Verifier:
             return bool(self._keypair.verify(message, bytes.fromhex(signature)))
         except ValueError:  # 64 bytes that are no point of the curve
             return False
+
+
+def _seconds_of(nonce: str, version: str) -> str:
+    """The time in a nonce, empty in a malformed one."""
+    if version == "1":
+        return nonce if _NONCE_V1.fullmatch(nonce) else ""
+    if version != "2":
+        raise UnauthorisedError("the signature version is unknown")
+    found = _NONCE_V2.fullmatch(nonce)
+    return found[1] if found else ""

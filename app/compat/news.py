@@ -35,25 +35,33 @@ class News:
         if not isinstance(known, dict):
             return []
         before = {name: {str(value) for value in values} for name, values in known.items() if isinstance(values, list)}
-        return [item for item in self._found(ctx, before, now) if item[0] in self._wanted]
+        found = (*_updates(ctx, before), *_gone_gpus(ctx, before, now), *_orders(ctx, before))
+        return [item for item in found if item[0] in self._wanted]
 
-    @staticmethod
-    def _found(ctx: Context, before: dict[str, set[str]], now: dict[str, list[str]]) -> Iterator[NewsItem]:
-        chutes_before = {item.split(" ")[0] for item in before.get("versions", ())}
-        for chute in ctx.snapshot.chutes:
-            if chute.id in chutes_before and f"{chute.id} {chute.version}" not in before["versions"]:
-                yield "chute_updated", chute
-        servers = {server.id: server for server in ctx.snapshot.servers}
-        for item in sorted(before.get("gpus", set()) - set(now["gpus"])):
-            server_id, gpu = item.split(" ", 1)
-            if server_id in servers:
-                yield "gpu_deleted", gpu
-        for order in ctx.snapshot.orders:
-            if f"{order.kind.value} {order.subject_id}" in before.get("orders", set()):
-                continue
-            if order.kind is OrderKind.SERVER_DELETED and order.subject_id in servers:
-                yield "server_deleted", servers[order.subject_id]
-            if order.kind is OrderKind.ROLLING_UPDATE:
-                yield from (
-                    ("rolling_update", row) for row in ctx.snapshot.deployments if row.instance_id == order.subject_id
-                )
+
+def _updates(ctx: Context, before: dict[str, set[str]]) -> Iterator[NewsItem]:
+    chutes_before = {item.split(" ")[0] for item in before.get("versions", ())}
+    for chute in ctx.snapshot.chutes:
+        if chute.id in chutes_before and f"{chute.id} {chute.version}" not in before["versions"]:
+            yield "chute_updated", chute
+
+
+def _gone_gpus(ctx: Context, before: dict[str, set[str]], now: dict[str, list[str]]) -> Iterator[NewsItem]:
+    servers = {server.id for server in ctx.snapshot.servers}
+    for item in sorted(before.get("gpus", set()) - set(now["gpus"])):
+        server_id, gpu = item.split(" ", 1)
+        if server_id in servers:
+            yield "gpu_deleted", gpu
+
+
+def _orders(ctx: Context, before: dict[str, set[str]]) -> Iterator[NewsItem]:
+    servers = {server.id: server for server in ctx.snapshot.servers}
+    for order in ctx.snapshot.orders:
+        if f"{order.kind.value} {order.subject_id}" in before.get("orders", set()):
+            continue
+        if order.kind is OrderKind.SERVER_DELETED and order.subject_id in servers:
+            yield "server_deleted", servers[order.subject_id]
+        if order.kind is OrderKind.ROLLING_UPDATE:
+            for row in ctx.snapshot.deployments:
+                if row.instance_id == order.subject_id:
+                    yield "rolling_update", row

@@ -94,11 +94,10 @@ class ManagementVerifier:
         seconds = nonce_seconds(nonce, version)
         if seconds is None:
             return Refusal.MALFORMED
-        if now - seconds >= WINDOW_SECONDS:
-            return Refusal.STALE
-        if seconds - now > WINDOW_SECONDS:
-            return Refusal.FUTURE
-        return Credentials(miner, signer, nonce, seconds, texts[Header.SIGNATURE], SignatureVersion(int(version)))
+        credentials = Credentials(
+            miner, signer, nonce, seconds, texts[Header.SIGNATURE], SignatureVersion(int(version))
+        )
+        return _untimely(seconds, now) or credentials
 
     def check(
         self, credentials: Credentials, request: Request, payload: str, digest: str, now: float
@@ -118,6 +117,14 @@ class ManagementVerifier:
             return Refusal.BAD_SIGNATURE
         until = credentials.seconds + WINDOW_SECONDS + 1
         return None if self.replays.claim(credentials.signature, now, until) else Refusal.REPLAYED
+
+
+def _untimely(seconds: int, now: float) -> Refusal | None:
+    if now - seconds >= WINDOW_SECONDS:
+        return Refusal.STALE
+    if seconds - now > WINDOW_SECONDS:
+        return Refusal.FUTURE
+    return None
 
 
 def nonce_seconds(nonce: str, version: str) -> int | None:

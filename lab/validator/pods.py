@@ -124,19 +124,24 @@ def _check_gpus(request: web.Request, config: Config, uuids: list[str], host: st
     taken = {uuid_ for item in state.instances.values() for uuid_ in _list(item.get("gpus"))}
     server_id: str | None = None
     for gpu in uuids:
-        node = state.nodes.get(gpu)
-        if node is None or node["miner_hotkey"] != config.hotkey:
-            raise Problem(400, f"GPU {gpu} is not in this miner's inventory")
-        if node["verified_at"] is None:
-            raise Problem(400, f"GPU {gpu} is not verified")
-        if node["verification_host"] != host:
-            raise Problem(400, f"GPU {gpu} is registered at another host")
+        node = _own_node(state.nodes.get(gpu), gpu, config.hotkey, host)
         if gpu in taken:
             raise Problem(409, f"GPU {gpu} is already assigned")
         server_id = str(node["server_id"])
     if server_id is not None and state.servers.get(server_id, {}).get("maintenance_pending"):
         raise Problem(409, "the server is in maintenance")
     return server_id
+
+
+def _own_node(node: Json | None, gpu: str, hotkey: str, host: str) -> Json:
+    """A GPU of this miner, verified, at this host."""
+    if node is None or node["miner_hotkey"] != hotkey:
+        raise Problem(400, f"GPU {gpu} is not in this miner's inventory")
+    if node["verified_at"] is None:
+        raise Problem(400, f"GPU {gpu} is not verified")
+    if node["verification_host"] != host:
+        raise Problem(400, f"GPU {gpu} is registered at another host")
+    return node
 
 
 def _list(value: object) -> list[str]:

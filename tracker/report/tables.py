@@ -47,13 +47,17 @@ def _card(risk: Risk, subnet: SubnetRisk | None) -> str:
     if subnet is not None:
         facts["its subnet"] = _subnet_place(subnet)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
-    unplaced = "never (owner)" if risk.is_owner else "pruning rule unknown"
-    head = unplaced if place is None else f"{place} of {risk.of} to go"
     return (
-        f'<div class="{kind}"><b>{escape(head)}</b>'
+        f'<div class="{kind}"><b>{escape(_place_of(risk))}</b>'
         f'<div class="who">subnet {risk.netuid} · uid {risk.uid} · {escape(risk.hotkey[:6])}…{escape(risk.hotkey[-4:])}'
         f'</div><div class="meter"><i style="width:{100 * safe:.0f}%"></i></div><dl>{rows}</dl></div>'
     )
+
+
+def _place_of(risk: Risk) -> str:
+    if risk.position is not None:
+        return f"{risk.position} of {risk.of} to go"
+    return "never (owner)" if risk.is_owner else "pruning rule unknown"
 
 
 def _subnet_place(subnet: SubnetRisk) -> str:
@@ -115,14 +119,28 @@ def _row(place: int, row: SubnetTotals, most: float, price_rao: int | None) -> s
         f"{row.mean_count:.0f}",
         f"{a_day:.1f}" if known else "-",
         f'<span class="bar" style="width:{width:.1f}%"></span>' if known and a_day else "",
-        f"{row.average(counts.replaced):.2f}" if known else "-",
-        f"{row.replacement_percentage:.2f}" if known else "-",
-        f"{row.average(counts.deregistered):.2f}" if known else "-",
-        f"{row.average(counts.registered):.2f}" if known else "-",
+        *_averages(row),
         f"≥ {counts.true_registrations:,}" if known and row.corrected else "-",
         "-" if price_rao is None else f"{price_rao / RAO_PER_TAO:.4g}",
         f'<span class="badge {row.certainty.name.lower()}">{row.certainty.value}</span>',
     ]
+    return _cells(cells)
+
+
+def _averages(row: SubnetTotals) -> list[str]:
+    """Replaced, percentage a period, left and new; dashes where no period is known."""
+    counts = row.counts
+    if row.periods <= 0:
+        return ["-"] * 4
+    return [
+        f"{row.average(counts.replaced):.2f}",
+        f"{row.replacement_percentage:.2f}",
+        f"{row.average(counts.deregistered):.2f}",
+        f"{row.average(counts.registered):.2f}",
+    ]
+
+
+def _cells(cells: Sequence[str]) -> str:
     made = []
     for (name, hidden), cell in zip(_COLUMNS, cells, strict=True):
         made.append(f'<td class="wide">{cell}</td>' if not name else f"<td{_more(hidden)}>{cell}</td>")

@@ -142,17 +142,19 @@ def is_reserved(chute: ChuteView, server: ServerView, configuration: Configurati
     return kept or pinned
 
 
+def _is_machine_too_old(chute: ChuteView, server: ServerView, configuration: Configuration) -> bool:
+    machine = version_code(server.vm_version)
+    if configuration.placement.require_known_vm_version and machine < 0:
+        return True
+    return version_code(chute.runtime_version) >= NEW_RUNTIME and machine < NEW_VIRTUAL_MACHINE
+
+
 def server_obstacles(
     snapshot: Snapshot, chute: ChuteView, server: ServerView, configuration: Configuration, disk_gb: int | None = None
 ) -> tuple[ServerObstacle, ...]:
     """Every reason why this chute is not started on this server now."""
     limits, now = configuration.placement, snapshot.now
     override = configuration.servers.get(server.name)
-    new_runtime = version_code(chute.runtime_version) >= NEW_RUNTIME
-    machine = version_code(server.vm_version)
-    too_old = server.tee and (
-        (limits.require_known_vm_version and machine < 0) or (new_runtime and machine < NEW_VIRTUAL_MACHINE)
-    )
     failed = any(f.chute_id == chute.id and f.server_id == server.id and f.until > now for f in snapshot.failures)
     starts_at = float("inf") if server.maintenance_at is None else server.maintenance_at
     checks = {
@@ -167,7 +169,7 @@ def server_obstacles(
         ServerObstacle.FAILED_LATELY: failed,
         ServerObstacle.STARTS: server.starts_in_progress >= limits.starts_per_server,
         ServerObstacle.DISK: server.disk_free_gb < (disk_gb or limits.default_disk_gb),
-        ServerObstacle.VM_OLD: too_old,
+        ServerObstacle.VM_OLD: server.tee and _is_machine_too_old(chute, server, configuration),
         ServerObstacle.RESERVED: is_reserved(chute, server, configuration) or (override is not None and override.ban),
     }
     return tuple(reason for reason, holds in checks.items() if holds)

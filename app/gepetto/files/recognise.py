@@ -57,14 +57,7 @@ def recognise(source: str) -> Recognised:
         raise UnrecognisedError(f"not Python: {error}") from error
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    names = {
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    if "Strategy" in classes or "strategy" in names or "decide" in functions:
+    if "Strategy" in classes or "strategy" in _assigned_names(tree) or "decide" in functions:
         hooks = _methods(classes["Strategy"]) if "Strategy" in classes else ()
         return Recognised(FileMode.STRATEGY, hooks)
     if "Gepetto" in classes:
@@ -72,6 +65,11 @@ def recognise(source: str) -> Recognised:
         mode = FileMode.SUBCLASS if _derives_from_ours(tree, classes["Gepetto"]) else FileMode.FULL
         return Recognised(mode, methods)
     raise UnrecognisedError("it defines neither `strategy`, `Strategy`, `decide` nor a class `Gepetto`")
+
+
+def _assigned_names(tree: ast.Module) -> set[str]:
+    assignments = (node for node in tree.body if isinstance(node, ast.Assign))
+    return {target.id for node in assignments for target in node.targets if isinstance(target, ast.Name)}
 
 
 def _methods(node: ast.ClassDef) -> tuple[str, ...]:

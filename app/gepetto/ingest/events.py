@@ -33,11 +33,8 @@ class EventIntake:
     async def apply(self, event: Event) -> None:
         """One event; duplicates and events out of order change nothing for the worse."""
         self.counts[event.reason.value] = self.counts.get(event.reason.value, 0) + 1
-        owner = getattr(event.data, "miner_hotkey", None)
-        if owner is not None and owner != self.world.hotkey:
-            return  # another miner's; the list of active instances tells what matters of it
-        if event.raw.get("reconciled") and event.reason in NOT_BELIEVED:
-            return  # drawn from an absence in a list; our own reconciliation asks the live source first
+        if not self._is_for_us(event):
+            return
         data = event.data
         now = self.clock()
         match data:
@@ -63,6 +60,13 @@ class EventIntake:
             case events.GpuVerified() | events.ImageUpdated():
                 await self._write(data)
         self.wake()
+
+    def _is_for_us(self, event: Event) -> bool:
+        owner = getattr(event.data, "miner_hotkey", None)
+        if owner is not None and owner != self.world.hotkey:
+            return False  # another miner's; the list of active instances tells what matters of it
+        # What was drawn from an absence in a list: our own reconciliation asks the live source first.
+        return not (event.raw.get("reconciled") and event.reason in NOT_BELIEVED)
 
     def _fetch(self, validator: str | None, chute_id: str, version: str) -> None:
         if validator is not None:

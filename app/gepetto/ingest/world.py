@@ -97,8 +97,7 @@ class World:
         """The world now, with launches that are under way counted as if they had begun."""
         flying = [intent.launch if isinstance(intent, Swap) else intent for intent in in_flight]
         launching = [intent for intent in flying if isinstance(intent, Launch)]
-        self.jobs = {key: job for key, job in self.jobs.items() if now - job.announced_at < JOB_LIFE_SECONDS}
-        self.orders = {key: order for key, order in self.orders.items() if now - order.said_at < ORDER_LIFE_SECONDS}
+        self._forget_old(now)
         taken = {row.job_id for row in self.rows.deployments} | {launch.job_id for launch in launching}
         deployments = self._deployments()
         return Snapshot(
@@ -115,6 +114,10 @@ class World:
             seed=self.seed,
             hotkey=self.hotkey,
         )
+
+    def _forget_old(self, now: float) -> None:
+        self.jobs = {key: job for key, job in self.jobs.items() if now - job.announced_at < JOB_LIFE_SECONDS}
+        self.orders = {key: order for key, order in self.orders.items() if now - order.said_at < ORDER_LIFE_SECONDS}
 
     def _requests(self) -> tuple[Order, ...]:
         kinds = {"undeploy": OrderKind.PURGE, "delete_server": OrderKind.SERVER_DELETED}

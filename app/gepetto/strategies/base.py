@@ -137,12 +137,18 @@ class Strategy:
             chute = int(position)
             if ctx.columns.chute_integers[chute, 0] > most_free or not self._is_wanted(ctx, chute):
                 continue
-            while ctx.fleet.rooms[chute] > 0 and len(planned) < budget:
-                server = self.best_server(ctx, chute)
-                if server is None:
-                    break
-                planned.append(ctx.fleet.launch(chute, server, self._reason(ctx, chute)))
-                most_free = int(ctx.fleet.free.max(initial=0))
+            planned += self._copies(ctx, chute, budget - len(planned))
+            most_free = int(ctx.fleet.free.max(initial=0))
+        return planned
+
+    def _copies(self, ctx: Context, chute: int, budget: int) -> list[Launch]:
+        """Copies of one chute, until it has enough, nothing fits or the budget is used."""
+        planned: list[Launch] = []
+        while ctx.fleet.rooms[chute] > 0 and len(planned) < budget:
+            server = self.best_server(ctx, chute)
+            if server is None:
+                break
+            planned.append(ctx.fleet.launch(chute, server, self._reason(ctx, chute)))
         return planned
 
     def best_server(self, ctx: Context, chute: int) -> int | None:

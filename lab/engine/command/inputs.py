@@ -40,13 +40,17 @@ def _mistakes(name: str, value: object) -> Iterator[Mistake]:
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             yield from _text(f"{name}[{index}]", plain(item))
     elif name == "environment":
-        if not isinstance(value, Mapping):
-            yield Mistake(name, f"has to be a map of strings, is a {type(value).__name__}")
-            return
-        for key, item in value.items():
-            yield from _text(f"environment[{key}] value", plain(item))
+        yield from _environment(name, value)
     elif name == "addPreviousOutputInEnv" and not isinstance(value, bool):
         yield Mistake(name, f"has to be a boolean, is {value!r}")
+
+
+def _environment(name: str, value: object) -> Iterator[Mistake]:
+    if not isinstance(value, Mapping):
+        yield Mistake(name, f"has to be a map of strings, is a {type(value).__name__}")
+        return
+    for key, item in value.items():
+        yield from _text(f"environment[{key}] value", plain(item))
 
 
 def _text(name: str, value: object) -> Iterator[Mistake]:

@@ -129,11 +129,8 @@ class Comparison:
             return
         if value is not None and _equal(value, sides.state):
             return
-        if value is None and not isinstance(sides.new, Unknown):
-            change = Change.DELETE
-        else:
-            change = Change.ADD if sides.state is _MISSING else Change.UPDATE
-        found[path] = PropertyChange(change, any(reaches(path, value, pattern) for pattern in self.replacing))
+        replaces = any(reaches(path, value, pattern) for pattern in self.replacing)
+        found[path] = PropertyChange(sides.change_to(value), replaces)
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,12 @@ class _Sides:
 
     def under(self, key: str | int) -> _Sides:
         return _Sides(_under(self.state, key), _under(self.new, key), _under(self.old, key))
+
+    def change_to(self, value: object) -> Change:
+        """What setting the property to a patch's value does; null takes it away, where it is not only unknown yet."""
+        if value is None and not isinstance(self.new, Unknown):
+            return Change.DELETE
+        return Change.ADD if self.state is _MISSING else Change.UPDATE
 
 
 def _under(value: object, key: str | int) -> object:

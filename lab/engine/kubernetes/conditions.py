@@ -97,7 +97,7 @@ def _selected(values: list[object], steps: tuple[re.Match[str], ...]) -> list[ob
 def _children(value: object, step: re.Match[str]) -> list[object]:
     key = next((step[name] for name in ("name", "single", "double") if step[name] is not None), None)
     if "*" in (key, step["index"]):
-        return list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, list) else []
+        return _all_children(value)
     if key is not None:
         return [value[key]] if isinstance(value, dict) and key in value else []
     if not isinstance(value, list):
@@ -107,6 +107,12 @@ def _children(value: object, step: re.Match[str]) -> list[object]:
         return [value[index]] if -len(value) <= index < len(value) else []
     wanted = step["want1"] if step["want1"] is not None else step["want2"]
     return [entry for entry in value if text(entry, *step["key"].split(".")) == wanted]
+
+
+def _all_children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list) else []
 
 
 def _shown(value: object) -> str:

@@ -28,13 +28,12 @@ def config_difference(olds: Properties, news: Properties) -> ConfigDifference:
     With the same `clusterIdentifier` before and after nothing is ever replaced; a changed one replaces. Without one the
     cluster entry of the kubeconfig counts, so a renewed login replaces nothing. An unknown kubeconfig may be another's.
     """
-    before = {key: plain(value) for key, value in olds.items()}
-    after = {key: plain(value) for key, value in news.items()}
+    before, after = _plain(olds), _plain(news)
     names = tuple(key for key in sorted({*before, *after}) if before.get(key) != after.get(key))
     if not names:
         return ConfigDifference()
     replaces: tuple[str, ...] = ()
-    if _IDENTIFIER in names and _IDENTIFIER in before and _IDENTIFIER in after:
+    if _IDENTIFIER in names and _IDENTIFIER in before.keys() & after.keys():
         replaces = (_IDENTIFIER,)
     unknown = next((key for key in _WHERE if isinstance(after.get(key), Unknown)), None)
     if unknown is not None:
@@ -44,6 +43,10 @@ def config_difference(olds: Properties, news: Properties) -> ConfigDifference:
     if after.get(_IDENTIFIER) and before.get(_IDENTIFIER) == after[_IDENTIFIER]:
         replaces = ()
     return ConfigDifference(names, replaces)
+
+
+def _plain(options: Properties) -> dict[str, object]:
+    return {key: plain(value) for key, value in options.items()}
 
 
 def _is_other_cluster(before: Properties, after: Properties) -> bool:

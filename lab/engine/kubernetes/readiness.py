@@ -52,9 +52,7 @@ def deployment(live: Manifest, replica_sets: Iterable[Manifest], pods: Iterable[
     current = _current_replica_set(live, replica_sets)
     available = condition(live, "Available").get("status") == "True"
     is_rolled_out = _is_rolled_out(live)
-    has_pods = current is not None and number(current, "status", "readyReplicas") >= number(
-        current, "spec", "replicas", default=1
-    )
+    has_pods = current is not None and _has_all_replicas(current)
     if is_observed(live) and annotation(live, REVISION) and available and is_rolled_out and has_pods:
         return READY
     details = [f"[{text(entry, 'reason')}] {text(entry, 'message')}" for entry in _false_conditions(live)]
@@ -73,6 +71,11 @@ def _current_replica_set(live: Manifest, replica_sets: Iterable[Manifest]) -> Ma
         if is_owned_by(owned, live) and annotation(owned, REVISION) == revision:
             return owned
     return None
+
+
+def _has_all_replicas(replica_set: Manifest) -> bool:
+    wanted = number(replica_set, "spec", "replicas", default=1)
+    return number(replica_set, "status", "readyReplicas") >= wanted
 
 
 def _is_rolled_out(live: Manifest) -> bool:
@@ -146,12 +149,15 @@ def service(live: Manifest, endpoints: Manifest | None, slices: Iterable[Manifes
         return READY
     subsets = items(endpoints, "subsets")
     is_pending = any(items(subset, "notReadyAddresses") for subset in subsets)
-    is_served = any(items(subset, "addresses") for subset in subsets) or any(
-        pluck(endpoint, "conditions", "ready") is True for entry in slices for endpoint in items(entry, "endpoints")
-    )
-    if is_served and not is_pending:
+    is_served = any(items(subset, "addresses") for subset in subsets)
+    if (is_served or _has_ready_endpoint(slices)) and not is_pending:
         return READY
     return Readiness(False, ("no ready pod is behind its selector",), suffices=not is_pending)
+
+
+def _has_ready_endpoint(slices: Iterable[Manifest]) -> bool:
+    endpoints = (endpoint for entry in slices for endpoint in items(entry, "endpoints"))
+    return any(pluck(endpoint, "conditions", "ready") is True for endpoint in endpoints)
 
 
 def volume_claim(live: Manifest, binding_mode: str) -> Readiness:
