@@ -66,9 +66,19 @@ def test_every_page_has_its_place_in_the_table_of_pages() -> None:
     assert {page.name for page in PAGES[1:]} == listed
 
 
-def test_every_defect_of_the_public_miners_machinery_has_a_row() -> None:
-    rows = [number for page in PAGES for number in re.findall(r"^\| B-(\d\d) ", page.read_text(), re.MULTILINE)]
-    assert sorted(rows) == [f"{number:02}" for number in range(1, 49)]
+def numbers_of(series: str) -> list[int]:
+    """Numbers of a series in the first cells of all rows: `B-07 ...`, or `G-01 to G-04 ...`, or `P3, P4 ...`."""
+    found: list[int] = []
+    for page in PAGES:
+        for cell in re.findall(rf"^\| ({series}-?\d[^|]*)\|", page.read_text(encoding="utf-8"), re.MULTILINE):
+            for first, last in re.findall(rf"\b{series}-?(\d+)(?: to {series}-?(\d+))?", cell):
+                found += range(int(first), int(last or first) + 1)
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("series", "last"), [("B", 48), ("S", 26), ("G", 28), ("W", 23), ("P", 44)])
+def test_every_defect_of_the_public_miner_has_one_row(series: str, last: int) -> None:
+    assert numbers_of(series) == list(range(1, last + 1))
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
