@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from tracker import cost, files, show
+from tracker import cost, cost_table, files, show
 from tracker.chain.connect import Endpoint, connect
 from tracker.classify import Comparison, compare
 from tracker.errors import StorageError
@@ -72,7 +72,7 @@ def get_all_subnet_costs(output_csv: str | Path | None = None, network: str = "f
 
     found = _run(read()).costs
     if output_csv is not None:
-        cost.write_csv(found, Path(output_csv))
+        cost_table.write_csv(found, Path(output_csv))
     return found
 
 

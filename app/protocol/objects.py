@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -128,10 +128,20 @@ class _SnapshotBody(msgspec.Struct):
     kinds: list[ResourceType] | None = None
 
 
+_Decoded = TypeVar("_Decoded")
 _object_decoder: Final = msgspec.json.Decoder(_Object)
 _event_decoder: Final = msgspec.json.Decoder(_EventBody)
 _events_decoder: Final = msgspec.json.Decoder(_EventsBody)
 _snapshot_decoder: Final = msgspec.json.Decoder(_SnapshotBody)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Decoded], body: bytes) -> _Decoded:
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise MalformedObjectError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
 
 
 def parse_object(body: bytes, kind: ResourceType | None = None) -> KubernetesObject:
@@ -144,12 +154,7 @@ def parse_object(body: bytes, kind: ResourceType | None = None) -> KubernetesObj
     Raises:
         MalformedObjectError: not an object with a name, or of a kind that is not observed.
     """
-    try:
-        parsed = _object_decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        raise MalformedObjectError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
+    parsed = _decoded(_object_decoder, body)
     stated = TYPE_OF.get(parsed.kind or "") if kind is None else kind
     if stated is None:
         raise MalformedObjectError(f"object.kind is {parsed.kind!r}, wanted one of {', '.join(TYPE_OF)}")
@@ -174,12 +179,7 @@ def parse_event(body: bytes) -> ObjectEvent:
     Raises:
         MalformedObjectError: not an event, an unknown event type, or an object that cannot be read.
     """
-    try:
-        event = _event_decoder.decode(body).event
-    except msgspec.MsgspecError as error:
-        raise MalformedObjectError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
+    event = _decoded(_event_decoder, body).event
     return ObjectEvent(event.type, parse_object(bytes(event.object)))
 
 
@@ -189,12 +189,7 @@ def parse_events(body: bytes) -> list[ObjectEvent]:
     Raises:
         MalformedObjectError: as `parse_event`; one bad event refuses the batch.
     """
-    try:
-        events = _events_decoder.decode(body).events
-    except msgspec.MsgspecError as error:
-        raise MalformedObjectError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
+    events = _decoded(_events_decoder, body).events
     return [ObjectEvent(event.type, parse_object(bytes(event.object))) for event in events]
 
 
@@ -204,12 +199,7 @@ def parse_snapshot(body: bytes) -> Snapshot:
     Raises:
         MalformedObjectError: the body as a whole is not a snapshot; a list that is null counts as that.
     """
-    try:
-        parsed = _snapshot_decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        raise MalformedObjectError(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise MalformedObjectError(f"not UTF-8: {error.reason}") from None
+    parsed = _decoded(_snapshot_decoder, body)
     objects, skipped = {}, {}
     for kind in ResourceType if parsed.kinds is None else parsed.kinds:
         objects[kind], skipped[kind] = parse_items(getattr(parsed.resources, f"{kind.value}s"), kind)

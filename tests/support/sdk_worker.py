@@ -20,7 +20,8 @@ from typing import Any, Final
 from tracker import files
 from tracker.chain.connect import Endpoint, connect
 from tracker.cli.main import run
-from tracker.cost import as_json, read_costs
+from tracker.cost import read_costs
+from tracker.cost_table import as_json
 from tracker.errors import TrackerError
 from tracker.history import block_at
 from tracker.scan import ScanOptions, take_snapshot

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from tracker import cost as costs
-from tracker import show
+from tracker import cost_table, show
 from tracker.chain.connect import connect
 from tracker.classify import Certainty
 from tracker.cli.common import DEFAULTS, Common, err, network_of, open_store, out, print_json
@@ -42,9 +42,9 @@ async def cost(
     async with connect(common.endpoint) as reader:
         found = await costs.read_costs(reader, netuid or None)
     if csv is not None:
-        costs.write_csv(found.costs, csv)
+        cost_table.write_csv(found.costs, csv)
     if common.json:
-        print_json({"costs": [costs.as_json(one) for one in found.costs], "missing": list(found.missing)})
+        print_json({"costs": [cost_table.as_json(one) for one in found.costs], "missing": list(found.missing)})
     else:
         out().print(show.cost_table(found.costs, tao_price_usd))
     for number in found.missing:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tracker.classify import compare
 from tracker.errors import UnknownSubnetError
 from tracker.files import time_in_name
 from tracker.model import Snapshot, Subnet
 from tracker.store import schema
+from tracker.store.changes import Seats, seat_changes, seats_of, subnet_rows
 from tracker.store.database import writing
 from tracker.store.rows import Hotkeys, from_microseconds, subnet_numbers, to_microseconds
 from tracker.store.schema import UNKNOWN_REGISTRATION, seat_change, snapshot, subnet_at
 from tracker.store.spans import refresh_spans
-
-Seats = dict[tuple[int, int], tuple[str, int | None]]
 
 
 class Store:
@@ -120,11 +117,11 @@ class Store:
     async def _write(self, connection: AsyncConnection, before: Snapshot | None, taken: Snapshot) -> None:
         """Rows of one snapshot: what it says of each subnet, and the seats that differ from the state before."""
         numbers = await subnet_numbers(connection, taken)
-        rows = _subnet_rows(before, taken, numbers)
+        rows = subnet_rows(before, taken, numbers)
         if rows:
             await connection.execute(insert(subnet_at), rows)
         state = await self._state(connection, taken, before, numbers)
-        changes = list(_seat_changes(state, _seats(taken.subnets.values(), numbers), set(numbers.values())))
+        changes = list(seat_changes(state, seats_of(taken.subnets.values(), numbers), set(numbers.values())))
         ids = await self._hotkeys.numbers(connection, (address for _, address, _ in changes if address is not None))
         seats = [
             {
@@ -156,7 +153,7 @@ class Store:
         if before is None:
             return {}
         known = await subnet_numbers(connection, before)
-        state = _seats(before.subnets.values(), known)
+        state = seats_of(before.subnets.values(), known)
         absent = [number for number in numbers.values() if number not in set(known.values())]
         if absent:
             state |= await self._seats_until(connection, taken.network, taken.block - 1, absent)
@@ -225,46 +222,3 @@ class Store:
             endpoint=head.endpoint,
             sdk=head.sdk,
         )
-
-
-def _seats(subnets: Iterable[Subnet], numbers: Mapping[int, int]) -> Seats:
-    return {
-        (numbers[entry.netuid], uid): (address, entry.registered.get(uid))
-        for entry in subnets
-        for uid, address in entry.hotkeys.items()
-    }
-
-
-def _seat_changes(
-    before: Seats, after: Seats, present: set[int]
-) -> Iterable[tuple[tuple[int, int], str | None, int | None]]:
-    """Seats that differ; a seat that is gone has no address. Subnets that are absent keep their last state."""
-    for place, seat in after.items():
-        if before.get(place) != seat:
-            yield place, seat[0], seat[1]
-    for place in before:
-        if place not in after and place[0] in present:
-            yield place, None, None
-
-
-def _subnet_rows(before: Snapshot | None, taken: Snapshot, numbers: Mapping[int, int]) -> list[dict[str, object]]:
-    periods = {} if before is None else {period.netuid: period for period in compare(before, taken).periods}
-    rows = []
-    for netuid, entry in taken.subnets.items():
-        period = periods.get(netuid)
-        counts = dict.fromkeys(schema.COUNTS, 0) if period is None else asdict(period.counts)
-        rows.append(
-            {
-                "subnet_id": numbers[netuid],
-                "at_block": taken.block,
-                "block": entry.block,
-                "count": entry.count,
-                "burn_rao": entry.burn_rao,
-                "knows_registration": entry.registered_at is not None,
-                "period_blocks": None if period is None else period.blocks,
-                "count_before": None if period is None else period.count_before,
-                "corrected": period is not None and period.corrected,
-                **counts,
-            }
-        )
-    return rows

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chains import chain
-from tracker.cost import SubnetCost, format_tao, implied_registrations, to_csv, to_usd, write_csv
+from tracker.cost import SubnetCost, format_tao, implied_registrations, to_usd
+from tracker.cost_table import to_csv, write_csv
 from tracker.errors import StorageError
 
 COST = SubnetCost(
