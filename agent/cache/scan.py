@@ -88,17 +88,22 @@ def _revisions(repository: Path, chute_id: str) -> list[CacheEntry]:
     ordered = sorted(snapshots, key=lambda snapshot: (ages[snapshot], str(snapshot)))
     entries = []
     for place, snapshot in enumerate(ordered):
-        later = {other.name for other in ordered[place + 1 :]}
-        going = {name for name, blob in blobs.items() if snapshot.name in blob.revisions and not blob.revisions & later}
-        if not later:
-            going |= {name for name, blob in blobs.items() if not blob.revisions}
+        going = _going_with(snapshot.name, {other.name for other in ordered[place + 1 :]}, blobs)
         size = own[snapshot] + sum(blobs[name].size_bytes for name in going)
-        files = (repository / "blobs" / name for name in sorted(going))
+        files = (repository / "blobs" / name for name in going)
         paths = (snapshot, *_refs_to(repository, snapshot.name), *files)
         entries.append(
             CacheEntry(f"{repository.name}@{snapshot.name}", snapshot, paths, size, ages[snapshot], chute_id)
         )
     return entries
+
+
+def _going_with(revision: str, later: set[str], blobs: Mapping[str, _Blob]) -> list[str]:
+    """The blobs of a revision that no later one needs; with the last one also those that belong to none."""
+    going = {name for name, blob in blobs.items() if revision in blob.revisions and not blob.revisions & later}
+    if not later:
+        going |= {name for name, blob in blobs.items() if not blob.revisions}
+    return sorted(going)
 
 
 def _own_bytes(snapshot: Path, blobs: Mapping[str, _Blob]) -> int:
