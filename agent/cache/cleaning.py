@@ -126,7 +126,8 @@ def _delete(entry: CacheEntry, root: Path) -> str | None:
 
 def _is_locked(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        # The chute made this file: it may be a pipe, which would keep us waiting, or a link.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

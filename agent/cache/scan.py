@@ -1,6 +1,7 @@
 """Reads a cache directory: which revisions of which repositories, which single files, how big, last used when.
 
-Reads only. What vanishes while it is read is left out; what cannot be read is reported and left alone.
+Reads only. What vanishes while it is read is left out; what cannot be read is reported and left alone. Chutes write
+their directories themselves: a link in the place of a folder may lead into another chute's, and is not followed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 _REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
 _CHUTE_ID_LENGTH: Final = 36
+_LONGEST_REVISION_BYTES: Final = 256
 _MODEL_FILE: Final = "*.safetensors"
 #: Written by the job builder: chute id -> Unix seconds of its last start.
 LEDGER: Final = ".headframe-usage.json"
@@ -63,7 +65,9 @@ def scan_cache(root: Path, civitai: Path | None = None) -> CacheScan:
     ledger = _read_ledger(root / LEDGER)
     entries: list[CacheEntry] = []
     problems: list[str] = []
-    places = [("", root)] + [(path.name, path) for path in _directories(root) if len(path.name) == _CHUTE_ID_LENGTH]
+    places = [("", root)] + [
+        (path.name, path) for path in _directories(root.resolve()) if len(path.name) == _CHUTE_ID_LENGTH
+    ]
     for chute_id, place in places:
         for repository in _directories(place / "hub"):
             if repository.name.startswith(_REPOSITORY_PREFIXES):
@@ -126,7 +130,12 @@ def _last_used(snapshot: Path, blobs: Mapping[str, _Blob]) -> float:
 
 
 def _refs_to(repository: Path, revision: str) -> list[Path]:
-    return [path for path in _files_in(repository / "refs") if path.read_text(errors="replace").strip() == revision]
+    return [path for path in _files_in(repository / "refs") if _start_of(path) == revision]
+
+
+def _start_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LONGEST_REVISION_BYTES).decode(errors="replace").strip()
 
 
 def _newest(repository: Path, blobs: Mapping[str, _Blob]) -> float:
@@ -135,7 +144,7 @@ def _newest(repository: Path, blobs: Mapping[str, _Blob]) -> float:
 
 def _files(folder: Path, chute_id: str) -> list[CacheEntry]:
     entries = []
-    for path in sorted(folder.glob(_MODEL_FILE)) if folder.is_dir() else ():
+    for path in sorted(folder.glob(_MODEL_FILE)) if folder.is_dir() and not folder.is_symlink() else ():
         try:
             blob = _measure(path)
         except OSError:
@@ -145,7 +154,7 @@ def _files(folder: Path, chute_id: str) -> list[CacheEntry]:
 
 
 def _measure(path: Path) -> _Blob:
-    stat = path.stat()
+    stat = path.lstat()
     # Where access times are not kept (noatime) they stand at creation: the later of both is the better guess.
     return _Blob(stat.st_size, max(stat.st_atime, stat.st_mtime))
 
@@ -175,6 +184,8 @@ def _read_ledger(path: Path) -> dict[str, float]:
 
 
 def _directories(folder: Path) -> list[Path]:
+    if folder.is_symlink():
+        return []
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     except OSError:
@@ -182,6 +193,8 @@ def _directories(folder: Path) -> list[Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
+    if folder.is_symlink():
+        return []
     try:
         return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     except OSError:

@@ -20,7 +20,7 @@ from agent.cache.planning import CachePolicy, Reason, is_protected, plan_cleanin
 from agent.cache.scan import LEDGER, CacheEntry, CacheScan, scan_cache
 from agent.cache.settings import CleanerSettings
 from app.protocol.model_cache import CacheLimits
-from tests.support.caches import DAY, add_file, add_repository
+from tests.support.caches import DAY, add_file, add_repository, age
 
 CHUTE = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
@@ -124,6 +124,39 @@ def test_a_chute_that_holds_its_lock_is_left_alone_and_reported(tmp_path: Path) 
     assert kept.exists()
     assert report.exit_code is ExitCode.PARTIAL
     assert "in use" in report.problems[0]
+
+
+@pytest.mark.parametrize("linked", ["hub", "hub/models--org--mine/blobs", "civitai"])
+def test_a_chute_that_links_to_the_cache_of_another_one_has_nothing_of_it_deleted(tmp_path: Path, linked: str) -> None:
+    kept = add_repository(tmp_path / OTHER / "hub", "models--org--kept", {"r1": [("b", 2000)]}, 90)
+    file = add_file(tmp_path / OTHER / "civitai" / "kept.safetensors", 2000, 90)
+    targets = {"hub": kept.parent, "civitai": file.parent}
+    link = tmp_path / CHUTE / linked
+    for revision in ("r1", "r2"):
+        snapshot = link.parent / "snapshots" / revision
+        snapshot.mkdir(parents=True)
+        age(snapshot, 90)
+    link.symlink_to(targets.get(linked, kept / "blobs"))
+    clean(tmp_path, policy(7, 1, OTHER))
+    assert file.exists()
+    assert (kept / "blobs" / "b").exists()
+
+
+def test_a_link_counts_as_what_deleting_it_frees(tmp_path: Path) -> None:
+    file = add_file(tmp_path / OTHER / "civitai" / "big.safetensors", 900, 90)
+    link = tmp_path / CHUTE / "civitai" / "link.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(file)
+    assert scan_cache(tmp_path).total_bytes < 1800
+
+
+def test_a_pipe_in_the_place_of_a_lock_or_a_huge_reference_holds_nobody_up(tmp_path: Path) -> None:
+    versions = {"r1": [("a", 800)], "r2": [("b", 800)]}
+    repository = add_repository(tmp_path / CHUTE / "hub", "models--org--old", versions, {"r1": 90, "r2": 2})
+    os.mkfifo(tmp_path / CHUTE / IN_USE)
+    with (repository / "refs" / "huge").open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert [entry["name"] for entry in clean(tmp_path, policy()).deleted] == ["models--org--old@r1"]
 
 
 def test_a_dry_run_deletes_nothing_and_says_what_it_would(tmp_path: Path) -> None:
