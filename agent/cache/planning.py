@@ -58,12 +58,15 @@ def is_protected(entry: CacheEntry, policy: CachePolicy, now: float) -> bool:
 
 
 def plan_cleaning(scan: CacheScan, policy: CachePolicy, now: float) -> CachePlan:
-    """The deletions that bring a cache within its limits. `now` in Unix seconds."""
+    """The deletions that bring a cache within its limits. `now` in Unix seconds.
+
+    Entries of the same age keep the scan's order: a revision's shared files go with the last one that has them.
+    """
     remaining = before = scan.total_bytes
     deletions: list[Deletion] = []
     free = sorted(
         (entry for entry in scan.entries if not is_protected(entry, policy, now)),
-        key=lambda entry: (entry.last_used, str(entry.root)),
+        key=lambda entry: entry.last_used,
     )
     oldest = now - policy.max_age_days * _DAY_SECONDS
     low_water_bytes = policy.limit_bytes * policy.low_water_share

@@ -90,15 +90,16 @@ def _revisions(repository: Path, chute_id: str) -> list[CacheEntry]:
     # Oldest first, as they will be deleted. A blob that several revisions share goes with the last of them.
     ages = {snapshot: _last_used(snapshot, blobs) for snapshot in snapshots}
     ordered = sorted(snapshots, key=lambda snapshot: (ages[snapshot], str(snapshot)))
-    entries = []
+    entries: list[CacheEntry] = []
+    last_used = 0.0
     for place, snapshot in enumerate(ordered):
         going = _going_with(snapshot.name, {other.name for other in ordered[place + 1 :]}, blobs)
+        # As young as what goes with it, and no younger than those that must go first.
+        last_used = max(last_used, ages[snapshot], *(blobs[name].last_used for name in going))
         size = own[snapshot] + sum(blobs[name].size_bytes for name in going)
         files = (repository / "blobs" / name for name in going)
         paths = (snapshot, *_refs_to(repository, snapshot.name), *files)
-        entries.append(
-            CacheEntry(f"{repository.name}@{snapshot.name}", snapshot, paths, size, ages[snapshot], chute_id)
-        )
+        entries.append(CacheEntry(f"{repository.name}@{snapshot.name}", snapshot, paths, size, last_used, chute_id))
     return entries
 
 

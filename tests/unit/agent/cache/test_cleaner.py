@@ -97,6 +97,22 @@ def test_x12_of_two_revisions_the_older_goes_and_their_shared_blob_stays(tmp_pat
     assert scan_cache(tmp_path).total_bytes == 600
 
 
+def test_files_that_were_used_today_stay_though_all_their_revisions_look_old(tmp_path: Path) -> None:
+    revisions = {"r1": [("weights", 900), ("card", 10)], "r2": [("weights", 900), ("notes", 10)]}
+    repository = add_repository(tmp_path / "hub", "models--org--two", revisions, 90)
+    age(repository / "blobs" / "weights", 0)
+    clean(tmp_path, policy(7, 0))
+    assert sorted(path.name for path in (repository / "blobs").iterdir()) == ["notes", "weights"]
+
+
+def test_revisions_that_the_ledger_makes_equally_young_go_in_their_own_order(tmp_path: Path) -> None:
+    revisions = {"z": [("shared", 400), ("old", 400)], "a": [("shared", 400), ("new", 400)]}
+    repository = add_repository(tmp_path / CHUTE / "hub", "models--org--two", revisions, {"z": 20, "a": 10})
+    (tmp_path / LEDGER).write_text(json.dumps({CHUTE: time.time() - 5 * DAY}))
+    clean(tmp_path, policy(30, 1))
+    assert sorted(path.name for path in (repository / "blobs").iterdir()) == ["new", "shared"]
+
+
 def test_age_alone_deletes_nothing_below_the_low_water_mark(tmp_path: Path) -> None:
     kept = add_repository(tmp_path / "hub", "models--org--old", {"r1": [("b", 500)]}, 90)
     clean(tmp_path, policy(7, 1, low_water=0.8))
