@@ -176,9 +176,13 @@ def _additions(
             forced = order == -1 and report.resets_versions
             if order in {0, -1} and not forced:
                 continue
-        add_kind = "" if b'"kind":"' + KIND_OF[kind].encode() + b'"' in item.body else KIND_OF[kind]
-        operations.append(_put(item, Action.FORCE if forced else Action.PUT, "", add_kind))
+        operations.append(_put(item, Action.FORCE if forced else Action.PUT, "", _missing_kind(item.body, kind)))
     return operations
+
+
+def _missing_kind(body: bytes, kind: ResourceType) -> str:
+    """The kind where the JSON does not state it, as items of a list do not; empty where it does."""
+    return "" if b'"kind":"' + KIND_OF[kind].encode() + b'"' in body else KIND_OF[kind]
 
 
 def _removal(report: ListReport, kind: ResourceType, name: str, before: KnownKind) -> Operation:

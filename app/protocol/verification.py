@@ -84,7 +84,7 @@ class ManagementVerifier:
 
     def precheck(self, headers: Mapping[str, str], now: float) -> Credentials | Refusal:
         """What can be refused before the body is read. Header names are looked up as given and in lower case."""
-        texts = {name: headers.get(name.value) or headers.get(name.value.lower(), "") for name in Header}
+        texts = _texts(headers)
         miner, signer, nonce = texts[Header.MINER], texts[Header.VALIDATOR], texts[Header.NONCE]
         if not (miner and signer and nonce and texts[Header.SIGNATURE]):
             return Refusal.MISSING
@@ -117,6 +117,10 @@ class ManagementVerifier:
             return Refusal.BAD_SIGNATURE
         until = credentials.seconds + WINDOW_SECONDS + 1
         return None if self.replays.claim(credentials.signature, now, until) else Refusal.REPLAYED
+
+
+def _texts(headers: Mapping[str, str]) -> dict[Header, str]:
+    return {name: headers.get(name.value) or headers.get(name.value.lower(), "") for name in Header}
 
 
 def _untimely(seconds: int, now: float) -> Refusal | None:

@@ -5,6 +5,7 @@ Columns are derived data: `build_columns(snapshot, previous)` re-reads only view
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -198,10 +199,16 @@ def _mark_cached(columns: Columns, row: int, server: ServerView) -> None:
             columns.cached[position, row] = True
 
 
+def _moved(new: Sequence[object], old: Sequence[object]) -> list[int]:
+    """The rows whose object is another one."""
+    return [row for row, item in enumerate(new) if item is not old[row]]
+
+
 def _update(snapshot: Snapshot, previous: Columns) -> Columns:
     types = {name: i for i, name in enumerate(previous.gpu_types)}
     codes = {name: i for i, name in enumerate(previous.validators)}
-    servers_moved = [j for j, s in enumerate(snapshot.servers) if s is not previous.servers[j]]
+    chutes_moved = _moved(snapshot.chutes, previous.chutes)
+    servers_moved = _moved(snapshot.servers, previous.servers)
     cache_moved = [
         j for j in servers_moved if snapshot.servers[j].cached_chutes is not previous.servers[j].cached_chutes
     ]
@@ -220,11 +227,10 @@ def _update(snapshot: Snapshot, previous: Columns) -> Columns:
         server_blocked=previous.server_blocked.copy() if servers_moved else previous.server_blocked,
         cached=previous.cached.copy() if cache_moved else previous.cached,
     )
-    for i, chute in enumerate(snapshot.chutes):
-        if chute is not previous.chutes[i]:
-            columns.chute_floats[i], columns.chute_integers[i], columns.chute_blocked[i] = _chute_row(
-                chute, types, codes
-            )
+    for i in chutes_moved:
+        columns.chute_floats[i], columns.chute_integers[i], columns.chute_blocked[i] = _chute_row(
+            snapshot.chutes[i], types, codes
+        )
     for j in servers_moved:
         columns.server_floats[j], columns.server_integers[j], columns.server_blocked[j] = _server_row(
             snapshot.servers[j], types, codes

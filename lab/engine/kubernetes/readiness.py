@@ -60,8 +60,9 @@ def deployment(live: Manifest, replica_sets: Iterable[Manifest], pods: Iterable[
         details.append("the minimum number of live pods was not reached")
     elif not (is_rolled_out and has_pods):
         details.append("the pods of the new revision are not live")
-    owned = [pod for pod in pods if current is not None and is_owned_by(pod, current)]
-    return Readiness(False, (*details, *pod_problems(owned)))
+    if current is not None:
+        details += pod_problems(pod for pod in pods if is_owned_by(pod, current))
+    return Readiness(False, tuple(details))
 
 
 def _current_replica_set(live: Manifest, replica_sets: Iterable[Manifest]) -> Manifest | None:
