@@ -31,13 +31,11 @@ async def block_at(reader: ChainReader, moment: datetime) -> int:
     low_time = None
     high_time = newest
     while high - low > 1:
-        behind = (high_time - moment).total_seconds()
-        guess = high - max(1, int(behind / slot))
-        if low_time is not None:
-            span = (high_time - low_time).total_seconds()
-            guess = (
-                low + int((high - low) * ((moment - low_time).total_seconds() / span)) if span else (low + high) // 2
-            )
+        if low_time is None:
+            behind = (high_time - moment).total_seconds()
+            guess = high - max(1, int(behind / slot))
+        else:
+            guess = _between((low, low_time), (high, high_time), moment)
         guess = min(max(guess, low + 1), high - 1)
         before = high - low
         seen = await _time(reader, guess)
@@ -53,6 +51,14 @@ async def block_at(reader: ChainReader, moment: datetime) -> int:
             else:
                 high, high_time = middle, seen
     return low
+
+
+def _between(low: tuple[int, datetime], high: tuple[int, datetime], moment: datetime) -> int:
+    """The block that would be of a moment if blocks came evenly between two of them."""
+    span = (high[1] - low[1]).total_seconds()
+    if not span:
+        return (low[0] + high[0]) // 2
+    return low[0] + int((high[0] - low[0]) * ((moment - low[1]).total_seconds() / span))
 
 
 async def _time(reader: ChainReader, number: int) -> datetime:

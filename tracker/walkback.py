@@ -8,7 +8,7 @@ endpoint that still has the state of those blocks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,15 +112,21 @@ async def walk_back(
     while frontier:
         steps = await gathered([visit(block, seats) for block, seats in sorted(frontier.items())])
         done += len(steps)
-        frontier = {}
+        frontier = _merged(step.earlier for step in steps)
         for step in steps:
             found += step.arrivals
             shrunk |= {netuid for netuid, size in step.sizes.items() if size > newest.subnets[netuid].count}
-            for block, seats in step.earlier.items():
-                frontier.setdefault(block, []).extend(seats)
         progress(done, len(frontier))
     arrivals = tuple(sorted(found, key=lambda one: (one.block, one.netuid, one.uid)))
     return Walk(after_block, newest.block, arrivals, frozenset(shrunk | await _shrunk(reader, newest, after_block)))
+
+
+def _merged(parts: Iterable[dict[int, list[_Seat]]]) -> dict[int, list[_Seat]]:
+    merged: dict[int, list[_Seat]] = {}
+    for part in parts:
+        for block, seats in part.items():
+            merged.setdefault(block, []).extend(seats)
+    return merged
 
 
 def _late_arrivals(newest: Snapshot, after_block: int) -> dict[int, list[_Seat]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -188,16 +188,16 @@ def _gepetto(
         configured=ConfigurationFile(settings.gepetto_config, partial(notices.warn, "ConfigurationWrong")),
     )
     gepetto.intake.wake = gepetto.dirty.set
-
-    async def forget(server_id: str) -> None:
-        for port in ports.values():
-            try:
-                await port.delete_server(server_id)
-            except UnavailableError as error:
-                log.warning("a validator still lists a server", server=server_id, reason=str(error))
-
-    gepetto.forget_server = forget
+    gepetto.forget_server = partial(_forget_server, tuple(ports.values()))
     return gepetto
+
+
+async def _forget_server(validators: Iterable[ValidatorPort], server_id: str) -> None:
+    for port in validators:
+        try:
+            await port.delete_server(server_id)
+        except UnavailableError as error:
+            log.warning("a validator still lists a server", server=server_id, reason=str(error))
 
 
 def _executor(

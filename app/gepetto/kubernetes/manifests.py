@@ -185,25 +185,29 @@ def job(plan: DeploymentPlan, settings: PodSettings, node_ports: Mapping[tuple[s
             "completions": 1,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": 300,
-            "template": {
-                "metadata": {
-                    "labels": _job_labels(plan),
-                    "annotations": {
-                        "prometheus.io/scrape": "true",
-                        "prometheus.io/path": "/_metrics",
-                        "prometheus.io/port": str(int(ChutePort.PRIMARY)),
-                    },
-                },
-                "spec": {
-                    "restartPolicy": "Never",
-                    "terminationGracePeriodSeconds": settings.shutdown_seconds,
-                    "nodeName": plan.server_name,
-                    "runtimeClassName": settings.runtime_class,
-                    "securityContext": {"runAsUser": 1000, "runAsGroup": 1000},
-                    "initContainers": [_cache_container(plan, settings)],
-                    "containers": [_chute_container(plan, settings, node_ports)],
-                    "volumes": _volumes(plan),
-                },
+            "template": _pod_template(plan, settings, node_ports),
+        },
+    }
+
+
+def _pod_template(plan: DeploymentPlan, settings: PodSettings, node_ports: Mapping[tuple[str, int], int]) -> JsonObject:
+    return {
+        "metadata": {
+            "labels": _job_labels(plan),
+            "annotations": {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/path": "/_metrics",
+                "prometheus.io/port": str(int(ChutePort.PRIMARY)),
             },
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": settings.shutdown_seconds,
+            "nodeName": plan.server_name,
+            "runtimeClassName": settings.runtime_class,
+            "securityContext": {"runAsUser": 1000, "runAsGroup": 1000},
+            "initContainers": [_cache_container(plan, settings)],
+            "containers": [_chute_container(plan, settings, node_ports)],
+            "volumes": _volumes(plan),
         },
     }
