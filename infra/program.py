@@ -16,6 +16,7 @@ import pulumi
 from app.protocol.labels import CHUTES_NAMESPACE
 from app.protocol.ports import ClusterPort, HostPort, NodePort
 from infra.charts import ChartError, pinned_archive
+from infra.components.control_monitoring import monitoring_output
 from infra.components.control_plane import ControlPlane, ControlPlaneArgs
 from infra.components.gpu_node import GpuNode, GpuNodeArgs, miner_api_address
 from infra.components.gpu_runtime import Chart, local_chart
@@ -83,6 +84,7 @@ def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places)
             backup_private_key=secrets.backup_private_key,
             miner=miner,
             gepetto_code=gepetto_code,
+            grafana_password=secrets.grafana_password,
         ),
     )
     nodes = {
@@ -127,6 +129,7 @@ def _images(settings: FleetSettings, where: Places) -> ImagesArgs:
         cache=where.cache,
         registry=settings.images.registry,
         lab=settings.allowances.simulated_gpus,
+        monitoring=settings.monitoring.enabled,
         push=settings.images.delivery is Delivery.REGISTRY,
         mirror=settings.images.mirror,
         base_digest=settings.images.base_digest,
@@ -200,4 +203,5 @@ def _outputs(
             "redis": f"redis.{CHUTES_NAMESPACE}.svc:{int(ClusterPort.REDIS)}",
         },
         "packages": images.packages,
+        **({"monitoring": monitoring_output(settings)} if settings.monitoring.enabled else {}),
     }

@@ -36,6 +36,8 @@ def audit_exporter(args: ControlProgramArgs, settings: AuditSettings, opts: Reso
             "NETUID": str(args.miner.netuid),
             "SUBTENSOR_ADDRESS": settings.subtensor,
             "MONITORING_NAMESPACE": MONITORING_NAMESPACE,
+            # Another Prometheus, of the public chart for example, keeps that one's port.
+            **({"PROMETHEUS_PORT": str(int(ClusterPort.PROMETHEUS))} if args.measured else {}),
             "HOME": "/tmp",  # noqa: S108 in the container
         },
         secrets={**args.miner.secrets, **POSTGRESQL},

@@ -9,6 +9,7 @@ import pulumi
 
 from infra.components.backup import Backup, BackupArgs
 from infra.components.cluster import K3sCluster, K3sClusterArgs
+from infra.components.control_monitoring import ControlMonitoring, ControlMonitoringArgs
 from infra.components.control_programs import ControlPrograms, ControlProgramsArgs
 from infra.components.databases import DatabasesArgs, postgres, redis
 from infra.components.declared import properties
@@ -37,6 +38,8 @@ class ControlPlaneArgs:
     miner: Miner
     #: The operator's gepetto.py, where the stack owns it.
     gepetto_code: str | None = None
+    #: Needed where Grafana is declared.
+    grafana_password: pulumi.Input[str] | None = None
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -67,6 +70,11 @@ class ControlPlane(pulumi.ComponentResource):
         )
         self._declare_databases(settings, inside)
         self.programs = self._declare_programs(name, args, inside)
+        if settings.monitoring.enabled:
+            watching = ControlMonitoringArgs(
+                settings=settings, place=self.place, grafana_password=args.grafana_password
+            )
+            ControlMonitoring(f"{name}-monitoring", watching, inside)
         self._declare_backup(args, inside)
         # Rules over the whole stack see outputs only.
         self.register_outputs(dict(shown))

@@ -21,4 +21,6 @@ class ControlProgramArgs:
     database: DatabaseAccess
     #: Address of the monitor as agents on other machines reach it.
     monitor_address: str
+    #: Whether a Prometheus of ours asks them for their figures.
+    measured: bool
     after: Sequence[pulumi.Resource]

@@ -78,6 +78,7 @@ class ControlPrograms(pulumi.ComponentResource):
             miner=args.miner,
             database=database,
             monitor_address=f"http://{place.address}:{int(NodePort.MONITOR_API)}",
+            measured=args.settings.monitoring.enabled,
             after=[secret, database.secret, self.nodes_namespace, *servers],
         )
 
@@ -89,6 +90,7 @@ def _schema_first(given: ControlProgramArgs, api: pulumi.Resource) -> ControlPro
         miner=given.miner,
         database=given.database,
         monitor_address=given.monitor_address,
+        measured=given.measured,
         after=[*given.after, api],
     )
 

@@ -11,13 +11,14 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import yaml
 
-from app.protocol.labels import CHUTES_NAMESPACE
+from app.protocol.labels import CHUTES_NAMESPACE, MONITORING_NAMESPACE
 from app.protocol.ports import ClusterPort
 from infra.components.control_program import ControlProgramArgs
 from infra.components.database_access import ADMITTED, POSTGRESQL, REDIS, TO_POSTGRES, TO_REDIS
-from infra.components.network import Traffic, name_lookups, to_machines
+from infra.components.network import Traffic, from_pods, name_lookups, to_machines
 from infra.components.options import on_cluster
-from infra.components.pod import Health, Mount, Pod, Program
+from infra.components.pod import NAME_LABEL, Health, Mount, Pod, Program
+from infra.components.prometheus import APP as PROMETHEUS
 from infra.components.rights import Rights, Rule
 from infra.components.workload import Workload, WorkloadArgs
 from infra.images.names import ImageName
@@ -66,7 +67,10 @@ class Gepetto(pulumi.ComponentResource):
             config=config,
             grace_seconds=60,
         )
-        traffic = Traffic(egress=(name_lookups(), TO_POSTGRES, TO_REDIS, to_machines()))
+        ingress = (
+            (from_pods({NAME_LABEL: PROMETHEUS}, ClusterPort.HTTP, MONITORING_NAMESPACE),) if args.measured else ()
+        )
+        traffic = Traffic(ingress=ingress, egress=(name_lookups(), TO_POSTGRES, TO_REDIS, to_machines()))
         self.workload = Workload(
             name,
             WorkloadArgs(
@@ -74,7 +78,7 @@ class Gepetto(pulumi.ComponentResource):
                 pod=pod,
                 traffic=traffic,
                 rights=_RIGHTS,
-                service=False,
+                service=args.measured,
                 after=[*args.after, *maps],
             ),
             pulumi.ResourceOptions(parent=self),

@@ -33,6 +33,8 @@ class ImagesArgs:
     registry: str
     #: Whether images of labs are built too: monitoring from Debian, the SIMULATED chute.
     lab: bool = False
+    #: Whether the stack declares monitoring.
+    monitoring: bool = False
     #: Whether nodes pull the images from the registry, which then receives them when they are built.
     push: bool = False
     mirror: str | None = None
@@ -82,7 +84,7 @@ class Images(pulumi.ComponentResource):
     def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("headframe:infra:Images", name, {"registry": args.registry}, opts)
         inside = pulumi.ResourceOptions(parent=self)
-        names = images_built(lab=args.lab)
+        names = images_built(lab=args.lab, monitoring=args.monitoring)
         self.builds = {key: ImageBuild(f"image-{key}", IMAGES[key], args, inside) for key in names}
         self.packages = pulumi.Output.all(**{key: build.facts for key, build in self.builds.items()})
         self.register_outputs({"packages": self.packages})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -24,6 +25,9 @@ class LocalVolumeArgs:
     folder: str
     storage_gib: int
     protect: bool
+    #: Of the claim; what makes another one than the fleet's is in `after`.
+    namespace: str = CHUTES_NAMESPACE
+    after: Sequence[pulumi.Resource] = ()
 
 
 class LocalVolume(pulumi.ComponentResource):
@@ -44,7 +48,7 @@ class LocalVolume(pulumi.ComponentResource):
         )
         self.claim = kubernetes.core.v1.PersistentVolumeClaim(
             name,
-            metadata={"name": name, "namespace": CHUTES_NAMESPACE},
+            metadata={"name": name, "namespace": args.namespace},
             spec={
                 "access_modes": ["ReadWriteOnce"],
                 "storage_class_name": "",
@@ -52,7 +56,11 @@ class LocalVolume(pulumi.ComponentResource):
                 "resources": {"requests": {"storage": f"{args.storage_gib}Gi"}},
             },
             opts=on_cluster(
-                self, provider, args.host, protect=args.protect, depends_on=[volume, args.cluster.namespace]
+                self,
+                provider,
+                args.host,
+                protect=args.protect,
+                depends_on=[volume, args.cluster.namespace, *args.after],
             ),
         )
         self.register_outputs({"claimName": name})
@@ -72,7 +80,7 @@ def _volume(name: str, args: LocalVolumeArgs) -> PersistentVolumeSpecArgsDict:
         "claim_ref": {
             "api_version": "v1",
             "kind": "PersistentVolumeClaim",
-            "namespace": CHUTES_NAMESPACE,
+            "namespace": args.namespace,
             "name": name,
         },
         "node_affinity": {"required": {"node_selector_terms": [here]}},

@@ -33,6 +33,20 @@ def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgsDict:
     return {"ports": [_tcp(port) for port in ports]}
 
 
+def from_machines(addresses: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgsDict:
+    """From machines by their addresses, which a node port shows."""
+    peers: list[NetworkPolicyPeerArgsDict] = [{"ip_block": {"cidr": f"{address}/32"}} for address in addresses]
+    return {"from_": peers, "ports": [_tcp(port) for port in ports]}
+
+
+def from_pods(labels: Mapping[str, str], port: int, namespace: str | None = None) -> NetworkPolicyIngressRuleArgsDict:
+    """From pods of the same namespace, or of another one."""
+    peer: NetworkPolicyPeerArgsDict = {"pod_selector": {"match_labels": dict(labels)}}
+    if namespace is not None:
+        peer = {**peer, "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": namespace}}}
+    return {"from_": [peer], "ports": [_tcp(port)]}
+
+
 def name_lookups() -> NetworkPolicyEgressRuleArgsDict:
     """To any name server."""
     return {"ports": [{"port": 53, "protocol": "UDP"}, _tcp(53)]}

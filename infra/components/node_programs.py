@@ -1,4 +1,4 @@
-"""What runs on every bare GPU node: agent, registry proxy, cleaners, and the network rules of chutes."""
+"""What runs on every bare GPU node: agent, registry proxy, cleaners, monitoring, network rules of chutes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from infra.components.cache_cleaner import cache_cleaner
 from infra.components.chute_network import chute_network
 from infra.components.failed_chutes import failed_chutes
 from infra.components.miner import credentials
+from infra.components.node_monitoring import NodeMonitoring
 from infra.components.node_program import NodeProgramArgs
 from infra.components.registry_proxy import RegistryProxy
 
@@ -33,6 +34,8 @@ class NodePrograms(pulumi.ComponentResource):
         policies = chute_network(args, inside)
         cache_cleaner(args, inside)
         failed_chutes(args, inside)
+        if args.settings.monitoring.enabled:
+            NodeMonitoring(f"{node}-monitoring", args, inside)
         self.registry_token_sha256 = proxy.token_sha256
         self.ready = [reporting.deployment, proxy.workload.deployment, *policies]
         self.register_outputs({})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 
+from app.protocol.labels import CHUTES_NAMESPACE
 from infra.components.cluster import K3sCluster
 from infra.components.images import ImageBuild
 from infra.images.names import ImageName, NodeRole, images_for
@@ -24,6 +25,18 @@ class Place:
     address: str
     images: Mapping[str, ImageBuild]
     delivery: Delivery
+    namespace: str = CHUTES_NAMESPACE
+    #: The namespace itself, where it is not the fleet's.
+    own_namespace: pulumi.Resource | None = None
+
+    def within(self, namespace: str, resource: pulumi.Resource) -> Place:
+        """The same machine, another namespace."""
+        return replace(self, namespace=namespace, own_namespace=resource)
+
+    @property
+    def namespace_ready(self) -> pulumi.Resource:
+        """What everything in the namespace waits for."""
+        return self.own_namespace or self.cluster.namespace
 
     @property
     def pull_policy(self) -> str:
@@ -43,4 +56,5 @@ def delivered(role: NodeRole, settings: FleetSettings, images: Mapping[str, Imag
     """The images that a machine of this role is given as archives; none where it pulls them."""
     if settings.images.delivery is not Delivery.AIRGAP:
         return []
-    return [images[name] for name in images_for(role, lab=settings.allowances.simulated_gpus)]
+    held = images_for(role, lab=settings.allowances.simulated_gpus, monitoring=settings.monitoring.enabled)
+    return [images[name] for name in held]

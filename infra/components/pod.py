@@ -98,17 +98,26 @@ class Pod:
     grace_seconds: int = 30
     #: Plain facts whose change restarts the pods.
     config: Mapping[str, str] = field(default_factory=dict)
+    #: Value of the name label where it is not the program's name: others look for these pods by it.
+    found_as: str | None = None
+    #: The machine's own network, for what measures it.
+    host_network: bool = False
+
+    @property
+    def app(self) -> str:
+        """Value of the name label."""
+        return self.found_as or self.main.name
 
 
 def template(pod: Pod) -> PodTemplateSpecArgsDict:
     """The pod template of a Deployment or a Job."""
     found: PodTemplateSpecArgsDict = {
-        "metadata": {"labels": {NAME_LABEL: pod.main.name, **pod.labels}},
+        "metadata": {"labels": {NAME_LABEL: pod.app, **pod.labels}},
         "spec": _specification(pod),
     }
     if pod.config:
         found["metadata"] = {
-            "labels": {NAME_LABEL: pod.main.name, **pod.labels},
+            "labels": {NAME_LABEL: pod.app, **pod.labels},
             "annotations": {CONFIG_ANNOTATION: config_hash(pod.config)},
         }
     return found
@@ -144,6 +153,8 @@ def _specification(pod: Pod) -> PodSpecArgsDict:
         found["init_containers"] = [_container(program) for program in pod.first]
     if pod.restart_policy != "Always":
         found["restart_policy"] = pod.restart_policy
+    if pod.host_network:
+        found["host_network"] = True
     return found
 
 

@@ -37,41 +37,53 @@ class Rights:
     cluster_wide: tuple[Rule, ...] = ()
 
 
-def bind(name: str, account: str, rights: Rights, options: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    """Roles and bindings of one account of the fleet's namespace."""
+@dataclass(frozen=True, kw_only=True)
+class _Account:
+    name: str
+    namespace: str
+
+    def subject(self) -> SubjectArgs:
+        return SubjectArgs(kind="ServiceAccount", name=self.name, namespace=self.namespace)
+
+
+def bind(
+    name: str, account: str, rights: Rights, options: pulumi.ResourceOptions, home: str = CHUTES_NAMESPACE
+) -> list[pulumi.Resource]:
+    """Roles and bindings of one account of the namespace `home`."""
     made: list[pulumi.Resource] = []
-    for namespace, rules in ((CHUTES_NAMESPACE, rights.rules), *rights.elsewhere):
+    holder = _Account(name=account, namespace=home)
+    for namespace, rules in ((home, rights.rules), *rights.elsewhere):
         if rules:
-            title = name if namespace == CHUTES_NAMESPACE else f"{name}-{namespace}"
-            made += _in_namespace(title, account, namespace, rules, options)
+            title = name if namespace == home else f"{name}-{namespace}"
+            made += _in_namespace(title, holder, namespace, rules, options)
     if rights.cluster_wide:
-        made += _over_the_cluster(name, account, rights.cluster_wide, options)
+        made += _over_the_cluster(name, holder, rights.cluster_wide, options)
     return made
 
 
 def _in_namespace(
-    name: str, account: str, namespace: str, rules: Sequence[Rule], options: pulumi.ResourceOptions
+    name: str, account: _Account, namespace: str, rules: Sequence[Rule], options: pulumi.ResourceOptions
 ) -> list[pulumi.Resource]:
     role = kubernetes.rbac.v1.Role(
         name,
-        metadata={"name": account, "namespace": namespace},
+        metadata={"name": account.name, "namespace": namespace},
         rules=[rule.arguments() for rule in rules],
         opts=options,
     )
     binding = kubernetes.rbac.v1.RoleBinding(
         name,
-        metadata={"name": account, "namespace": namespace},
-        role_ref=RoleRefArgs(api_group=_GROUP, kind="Role", name=account),
-        subjects=[_subject(account)],
+        metadata={"name": account.name, "namespace": namespace},
+        role_ref=RoleRefArgs(api_group=_GROUP, kind="Role", name=account.name),
+        subjects=[account.subject()],
         opts=options,
     )
     return [role, binding]
 
 
 def _over_the_cluster(
-    name: str, account: str, rules: Sequence[Rule], options: pulumi.ResourceOptions
+    name: str, account: _Account, rules: Sequence[Rule], options: pulumi.ResourceOptions
 ) -> list[pulumi.Resource]:
-    title = f"headframe-{account}"
+    title = f"headframe-{account.name}"
     role = kubernetes.rbac.v1.ClusterRole(
         name, metadata={"name": title}, rules=[rule.arguments() for rule in rules], opts=options
     )
@@ -79,11 +91,7 @@ def _over_the_cluster(
         name,
         metadata={"name": title},
         role_ref=RoleRefArgs(api_group=_GROUP, kind="ClusterRole", name=title),
-        subjects=[_subject(account)],
+        subjects=[account.subject()],
         opts=options,
     )
     return [role, binding]
-
-
-def _subject(account: str) -> SubjectArgs:
-    return SubjectArgs(kind="ServiceAccount", name=account, namespace=CHUTES_NAMESPACE)

@@ -18,6 +18,8 @@ from infra.settings.tree import FleetSettings
 
 NAME: Final = "tracker"
 _DATA: Final = "/data"
+#: The control host's node exporter reads every such file of the volume's folder.
+_METRICS_FILE: Final = "tracker.prom"
 #: Five minutes are ample for a snapshot of every subnet (spec: tracker 9).
 _DEADLINE_SECONDS: Final = 300
 _TLS_PORT: Final = 443
@@ -46,6 +48,7 @@ def tracker_job(args: ControlProgramArgs, settings: FleetSettings, opts: Resourc
         arguments=("snapshot",),
         memory_mib=own.memory_mib,
         environment={
+            **({"TRACKER_METRICS_FILE": f"{_DATA}/{_METRICS_FILE}"} if settings.monitoring.enabled else {}),
             "TRACKER_NETWORK": own.network,
             "TRACKER_DIR": f"{_DATA}/snapshots",
             # The SDK keeps the chain's metadata: less to fetch every hour.

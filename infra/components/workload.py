@@ -10,7 +10,6 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.core.v1 import ServiceSpecArgsDict
 from pulumi_kubernetes.networking.v1 import NetworkPolicySpecArgsDict
 
-from app.protocol.labels import CHUTES_NAMESPACE
 from infra.components.network import Traffic
 from infra.components.options import on_cluster
 from infra.components.place import Place
@@ -49,11 +48,11 @@ class Workload(pulumi.ComponentResource):
             before.append(_service(self, name, args, program.port))
         self.deployment = kubernetes.apps.v1.Deployment(
             name,
-            metadata={"name": program.name, "namespace": CHUTES_NAMESPACE, "labels": {NAME_LABEL: program.name}},
+            metadata={"name": program.name, "namespace": place.namespace, "labels": {NAME_LABEL: args.pod.app}},
             spec={
                 "replicas": 1,
                 "revision_history_limit": _HISTORY,
-                "selector": {"match_labels": {NAME_LABEL: program.name}},
+                "selector": {"match_labels": {NAME_LABEL: args.pod.app}},
                 "strategy": {"type": "Recreate"}
                 if args.one_at_a_time
                 else {"type": "RollingUpdate", "rolling_update": {"max_surge": 1, "max_unavailable": 0}},
@@ -86,7 +85,7 @@ class Scheduled(pulumi.ComponentResource):
         before = [*args.after, *_surroundings(self, name, args.place, args.pod, args.traffic, args.rights)]
         kubernetes.batch.v1.CronJob(
             name,
-            metadata={"name": program.name, "namespace": CHUTES_NAMESPACE, "labels": {NAME_LABEL: program.name}},
+            metadata={"name": program.name, "namespace": place.namespace, "labels": {NAME_LABEL: args.pod.app}},
             spec={
                 "schedule": args.schedule,
                 "concurrency_policy": "Forbid",
@@ -111,26 +110,26 @@ def _surroundings(
 ) -> list[pulumi.Resource]:
     """Account, rights and network policy: there before the first pod is."""
     program = pod.main
-    options = on_cluster(parent, place.cluster.provider, place.host, depends_on=[place.cluster.namespace])
+    options = on_cluster(parent, place.cluster.provider, place.host, depends_on=[place.namespace_ready])
     account = kubernetes.core.v1.ServiceAccount(
         name,
-        metadata={"name": pod.service_account, "namespace": CHUTES_NAMESPACE},
+        metadata={"name": pod.service_account, "namespace": place.namespace},
         # Pods that speak to the cluster say so themselves.
         automount_service_account_token=False,
         opts=options,
     )
     policy = kubernetes.networking.v1.NetworkPolicy(
         name,
-        metadata={"name": program.name, "namespace": CHUTES_NAMESPACE},
-        spec=_policy(program.name, traffic),
+        metadata={"name": program.name, "namespace": place.namespace},
+        spec=_policy(pod.app, traffic),
         opts=options,
     )
-    return [account, policy, *bind(name, pod.service_account, rights, options)]
+    return [account, policy, *bind(name, pod.service_account, rights, options, home=place.namespace)]
 
 
-def _policy(program: str, traffic: Traffic) -> NetworkPolicySpecArgsDict:
+def _policy(app: str, traffic: Traffic) -> NetworkPolicySpecArgsDict:
     return {
-        "pod_selector": {"match_labels": {NAME_LABEL: program}},
+        "pod_selector": {"match_labels": {NAME_LABEL: app}},
         "policy_types": ["Ingress", "Egress"],
         "ingress": list(traffic.ingress),
         "egress": list(traffic.egress),
@@ -140,12 +139,12 @@ def _policy(program: str, traffic: Traffic) -> NetworkPolicySpecArgsDict:
 def _service(parent: pulumi.Resource, name: str, args: WorkloadArgs, port: int) -> kubernetes.core.v1.Service:
     program, place = args.pod.main, args.place
     spec: ServiceSpecArgsDict = {
-        "selector": {NAME_LABEL: program.name},
+        "selector": {NAME_LABEL: args.pod.app},
         "ports": [{"name": "http", "port": port, "target_port": port}],
     }
     if args.node_port is not None:
         spec = {
-            "selector": {NAME_LABEL: program.name},
+            "selector": {NAME_LABEL: args.pod.app},
             "type": "NodePort",
             # Local: programs see who really calls.
             "external_traffic_policy": "Local",
@@ -155,10 +154,10 @@ def _service(parent: pulumi.Resource, name: str, args: WorkloadArgs, port: int) 
         name,
         metadata={
             "name": program.name,
-            "namespace": CHUTES_NAMESPACE,
+            "namespace": place.namespace,
             # The pods that it would wait for come after it.
             "annotations": {"pulumi.com/skipAwait": "true"},
         },
         spec=spec,
-        opts=on_cluster(parent, place.cluster.provider, place.host, depends_on=[place.cluster.namespace]),
+        opts=on_cluster(parent, place.cluster.provider, place.host, depends_on=[place.namespace_ready]),
     )

@@ -17,7 +17,9 @@ BOARDS: Final = Path(__file__).parent / "boards"
 _WIDTH: Final = 24
 _HEIGHT: Final = {"stat": 4, "timeseries": 8}
 _SCHEMA: Final = 39
-_SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
+#: The data source that every panel asks.
+SOURCE_UID: Final = "prometheus"
+_SOURCE: Final = {"type": "prometheus", "uid": SOURCE_UID}
 
 
 class _Part(BaseModel):

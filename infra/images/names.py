@@ -34,9 +34,9 @@ class ImageName(StrEnum):
     GRAVAL_BOOTSTRAP = "graval-bootstrap"
     #: nginx; its configuration is mounted at NGINX_CONFIGURATION.
     REGISTRY_PROXY = "registry-proxy"
-    #: Debian's Prometheus, for labs; production takes the pinned public chart.
+    #: Debian's Prometheus.
     PROMETHEUS = "prometheus"
-    #: Debian's node exporter, for labs.
+    #: Debian's node exporter.
     NODE_EXPORTER = "node-exporter"
     #: A SIMULATED chute (`python3 -m lab.chute`): labs only, served by the simulated validator's registry.
     LAB_CHUTE = "lab-chute"
@@ -71,18 +71,18 @@ _DELIVERED: Final[Mapping[NodeRole, tuple[ImageName, ...]]] = MappingProxyType(
         ),
     }
 )
-#: Every machine of a lab holds these too.
-_LAB_EVERYWHERE: Final = (ImageName.PROMETHEUS, ImageName.NODE_EXPORTER)
+#: Every machine holds these too where the stack declares monitoring; a lab's always do.
+_MONITORING: Final = (ImageName.PROMETHEUS, ImageName.NODE_EXPORTER)
 #: Built for a lab and put on no machine: nodes pull it through their registry proxy, as they pull any chute.
 _LAB_PULLED: Final = (ImageName.LAB_CHUTE,)
 
 
-def images_for(role: NodeRole, *, lab: bool) -> tuple[ImageName, ...]:
+def images_for(role: NodeRole, *, lab: bool, monitoring: bool = False) -> tuple[ImageName, ...]:
     """The images that a machine of this role runs. `lab`: the stack allows simulated GPUs."""
-    return _DELIVERED[role] + (_LAB_EVERYWHERE if lab else ())
+    return _DELIVERED[role] + (_MONITORING if lab or monitoring else ())
 
 
-def images_built(*, lab: bool) -> tuple[ImageName, ...]:
+def images_built(*, lab: bool, monitoring: bool = False) -> tuple[ImageName, ...]:
     """The images that a stack builds, each once. Without `lab` nothing simulated is among them."""
-    everywhere = [image for role in NodeRole for image in images_for(role, lab=lab)]
+    everywhere = [image for role in NodeRole for image in images_for(role, lab=lab, monitoring=monitoring)]
     return tuple(dict.fromkeys([*everywhere, *(_LAB_PULLED if lab else ())]))

@@ -32,6 +32,7 @@ from infra.spec import (
 #: Data folders of the control cluster's databases, on the large disk.
 DATA_FOLDER: Final = "/var/snap/headframe"
 TRACKER_FOLDER: Final = f"{DATA_FOLDER}/tracker"
+PROMETHEUS_FOLDER: Final = f"{DATA_FOLDER}/prometheus"
 _SYSCTL: Final = {
     "net.bridge.bridge-nf-call-ip6tables": "1",
     "net.bridge.bridge-nf-call-iptables": "1",
@@ -49,9 +50,18 @@ def control_host(settings: FleetSettings) -> HostDeclaration:
             path=f"{DATA_FOLDER}/{name}/README",
             content=f"Data of the fleet's {name}. Deleting this folder deletes that data.\n",
         )
-        for name in ("postgres", "redis", *(("tracker",) if settings.tracker.enabled else ()))
+        for name in _kept(settings)
     )
     return _declaration(settings, control, HostRole.CONTROL, files=files)
+
+
+def _kept(settings: FleetSettings) -> Iterator[str]:
+    """What has a data folder on the control host."""
+    yield from ("postgres", "redis")
+    if settings.tracker.enabled:
+        yield "tracker"
+    if settings.monitoring.enabled:
+        yield "prometheus"
 
 
 def gpu_host(settings: FleetSettings, node: BareGpuNode) -> HostDeclaration:

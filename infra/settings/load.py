@@ -11,6 +11,7 @@ from infra.settings import rules
 from infra.settings.mistakes import Mistake, SettingsError, of_validation, remove_command
 from infra.settings.secrets import (
     BACKUP_PRIVATE_KEY,
+    GRAFANA_PASSWORD,
     HOTKEY_SEED,
     REGISTRY_PASSWORD,
     SECRET_KEYS,
@@ -61,6 +62,7 @@ def read_secrets(source: ConfigSource) -> FleetSecrets:
         hotkey_seed=seed,
         registry_password=source.secret(REGISTRY_PASSWORD),
         backup_private_key=source.secret(BACKUP_PRIVATE_KEY),
+        grafana_password=source.secret(GRAFANA_PASSWORD),
     )
 
 
@@ -106,6 +108,8 @@ def _missing_secrets(source: ConfigSource, settings: FleetSettings | None) -> It
         needed.append(REGISTRY_PASSWORD)
     if settings is not None and settings.backup is not None:
         needed.append(BACKUP_PRIVATE_KEY)
+    if settings is not None and settings.monitoring.grafana_in(lab=settings.allowances.simulated_gpus) is not None:
+        needed.append(GRAFANA_PASSWORD)
     present = source.keys()
     for key in needed:
         if key not in present:

@@ -13,6 +13,7 @@ SSH_PRIVATE_KEY: Final = "ssh_private_key"
 REGISTRY_PASSWORD: Final = "registry_password"  # noqa: S105 the key's name
 BACKUP_PRIVATE_KEY: Final = "backup_private_key"
 HOTKEY_SEED: Final = "hotkey_seed"
+GRAFANA_PASSWORD: Final = "grafana_password"  # noqa: S105 the key's name
 
 #: Every secret key with what it is and the command that sets it. None of them may be a part of another key.
 SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -29,6 +30,10 @@ SECRET_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "seed of the miner's hotkey, or its wallet's hotkey file",
             "pulumi config set --secret hotkey_seed < ~/.bittensor/wallets/NAME/hotkeys/HOTKEY",
         ),
+        GRAFANA_PASSWORD: (
+            "password of Grafana's administrator, which monitoring.grafana needs",
+            "pulumi config set --secret grafana_password",
+        ),
         REGISTRY_PASSWORD: ("password of kubernetes.registry_login", "pulumi config set --secret registry_password"),
     }
 )
@@ -42,3 +47,4 @@ class FleetSecrets:
     hotkey_seed: pulumi.Output[str]
     registry_password: pulumi.Output[str] | None = None
     backup_private_key: pulumi.Output[str] | None = None
+    grafana_password: pulumi.Output[str] | None = None

@@ -15,6 +15,7 @@ from infra.settings.base import Ss58, Tree
 from infra.settings.databases import DatabaseSettings
 from infra.settings.gpu_runtime import GpuRuntimeSettings
 from infra.settings.model_cache import ModelCacheOverride, ModelCacheSettings
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.programs import (
     DEFAULT_VALIDATORS,
     ApiSettings,
@@ -236,6 +237,7 @@ class FleetSettings(Tree):
     api: ApiSettings = ApiSettings()
     gepetto: GepettoSettings = GepettoSettings()
     monitor: MonitorSettings = MonitorSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     tracker: TrackerSettings = TrackerSettings()
     audit: AuditSettings = AuditSettings()
     allowances: AllowanceSettings = AllowanceSettings()

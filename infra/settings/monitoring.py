@@ -1,0 +1,38 @@
+"""Settings of monitoring: Prometheus and node exporter on every machine of ours, Grafana on the control host."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from infra.settings.base import Tree
+
+
+class GrafanaSettings(Tree):
+    """Grafana of the control host. Its administrator's password is the secret `grafana_password`."""
+
+    image: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}$",
+        description="Public image, pinned by digest; the control host pulls it.",
+        examples=["docker.io/grafana/grafana@sha256:" + "0" * 64],
+    )
+    password_rotation: int = Field(
+        default=1, ge=1, description="Raise it after a change of `grafana_password`: Grafana starts anew.", examples=[1]
+    )
+    memory_mib: int = Field(default=512, ge=128, examples=[512])
+
+
+class MonitoringSettings(Tree):
+    """What is measured, how long it is kept, and what that may use."""
+
+    enabled: bool = Field(default=True, examples=[False])
+    retention_days: int = Field(default=15, ge=1, description="On the control host.", examples=[15])
+    storage_gib: int = Field(default=10, ge=2, description="On the control host.", examples=[10])
+    memory_mib: int = Field(default=1024, ge=256, description="Prometheus of the control host.", examples=[1024])
+    node_retention_hours: int = Field(default=24, ge=2, description="On GPU nodes; lost with the pod.", examples=[24])
+    node_storage_gib: int = Field(default=4, ge=2, description="On GPU nodes.", examples=[4])
+    node_memory_mib: int = Field(default=512, ge=256, description="Prometheus of a GPU node.", examples=[512])
+    grafana: GrafanaSettings | None = Field(default=None, description="Absent: no Grafana.")
+
+    def grafana_in(self, *, lab: bool) -> GrafanaSettings | None:
+        """The Grafana that is declared: none in a lab, which pulls no public image."""
+        return self.grafana if self.enabled and not lab else None
