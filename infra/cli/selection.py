@@ -26,6 +26,19 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "cache-cleaner": ("::image-cache-cleaner", _HOSTS, "::*-cache-cleaner"),
         "failed-chutes": ("::image-agent", _HOSTS, "::*-failed-chute-cleanup"),
         "gpu-runtime": ("::*-gpu-runtime",),
+        "monitoring": (
+            "::image-prometheus",
+            "::image-node-exporter",
+            _HOSTS,
+            "::*-node-exporter",
+            "::prometheus",
+            "::prometheus-configuration",
+            "::prometheus-nodes",
+            "::*-prometheus",
+            "::*-prometheus-configuration",
+            "::grafana",
+            "::grafana-*",
+        ),
         "registration": ("::*-registration",),
     }
 )
@@ -34,6 +47,7 @@ TAGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "miner-charts": ("api", "gepetto", "monitor", "postgres", "redis"),
         "miner-gpu-charts": ("agent", "registry-proxy", "cache-cleaner", "failed-chutes", "gpu-runtime"),
+        "monitoring-charts": ("monitoring",),
         "add-nodes": ("registration",),
     }
 )

@@ -36,8 +36,8 @@ def audit_exporter(args: ControlProgramArgs, settings: AuditSettings, opts: Reso
             "NETUID": str(args.miner.netuid),
             "SUBTENSOR_ADDRESS": settings.subtensor,
             "MONITORING_NAMESPACE": MONITORING_NAMESPACE,
-            # Another Prometheus, of the public chart for example, keeps that one's port.
-            **({"PROMETHEUS_PORT": str(int(ClusterPort.PROMETHEUS))} if args.measured else {}),
+            # One of ours without counts of chutes is not reached on the default port, so that nothing false is reported.
+            **({"PROMETHEUS_PORT": str(int(ClusterPort.PROMETHEUS))} if args.chutes_measured else {}),
             "HOME": "/tmp",  # noqa: S108 in the container
         },
         secrets={**args.miner.secrets, **POSTGRESQL},

@@ -19,7 +19,7 @@ from infra.components.node_monitoring import monitoring_place
 from infra.components.options import on_cluster
 from infra.components.place import Place
 from infra.components.pod import NAME_LABEL, Mount
-from infra.components.prometheus import Prometheus, PrometheusArgs, config_map
+from infra.components.prometheus import Prometheus, PrometheusArgs, chutes_measured, config_map
 from infra.components.rights import Rights, Rule, bind
 from infra.dashboards.prometheus import NODES_FILE, NODES_FOLDER, control_files, federated_nodes
 from infra.images.names import ImageName
@@ -79,6 +79,7 @@ class ControlMonitoring(pulumi.ComponentResource):
         )
         return PrometheusArgs(
             place=place,
+            public_image=own.public_prometheus_in(lab=settings.allowances.simulated_gpus),
             account=_ACCOUNT,
             files=control_files(),
             memory_mib=own.memory_mib,
@@ -119,7 +120,16 @@ def _addresses(settings: FleetSettings) -> dict[str, str]:
 def monitoring_output(settings: FleetSettings) -> dict[str, str]:
     """What the stack says of monitoring: where it is, and what is left out and why."""
     service = f"http://{_ACCOUNT}.{MONITORING_NAMESPACE}.svc:{int(ClusterPort.PROMETHEUS)}"
-    return {"prometheus": service, "grafana": _grafana_output(settings)}
+    return {"prometheus": service, "chutes": _chutes_output(settings), "grafana": _grafana_output(settings)}
+
+
+def _chutes_output(settings: FleetSettings) -> str:
+    if chutes_measured(settings):
+        return "measured"
+    without = "not measured, nor GPUs and kubelets: Debian's Prometheus is built without Kubernetes"
+    if settings.allowances.simulated_gpus:
+        return f"{without}, and a lab pulls no public image"
+    return f"{without}; pulumi config set --path headframe:monitoring.prometheus_image IMAGE@sha256:DIGEST"
 
 
 def _grafana_output(settings: FleetSettings) -> str:

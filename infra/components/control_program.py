@@ -23,4 +23,6 @@ class ControlProgramArgs:
     monitor_address: str
     #: Whether a Prometheus of ours asks them for their figures.
     measured: bool
+    #: Whether it knows what every chute served. One that does not would let the audit report that nothing was.
+    chutes_measured: bool
     after: Sequence[pulumi.Resource]

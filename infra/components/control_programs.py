@@ -19,6 +19,7 @@ from infra.components.miner_api import GravalArgs, miner_api
 from infra.components.monitor import monitor
 from infra.components.options import on_cluster
 from infra.components.place import Place
+from infra.components.prometheus import chutes_measured
 from infra.components.stateful_server import StatefulServer
 from infra.components.tracker_job import tracker_job
 from infra.images.names import ImageName
@@ -79,6 +80,7 @@ class ControlPrograms(pulumi.ComponentResource):
             database=database,
             monitor_address=f"http://{place.address}:{int(NodePort.MONITOR_API)}",
             measured=args.settings.monitoring.enabled,
+            chutes_measured=chutes_measured(args.settings),
             after=[secret, database.secret, self.nodes_namespace, *servers],
         )
 
@@ -91,6 +93,7 @@ def _schema_first(given: ControlProgramArgs, api: pulumi.Resource) -> ControlPro
         database=given.database,
         monitor_address=given.monitor_address,
         measured=given.measured,
+        chutes_measured=given.chutes_measured,
         after=[*given.after, api],
     )
 

@@ -22,6 +22,7 @@ from infra.components.rights import Rights
 from infra.components.workload import Workload, WorkloadArgs
 from infra.dashboards.prometheus import CONFIGURATION_FILE, CONFIGURATION_FOLDER
 from infra.images.names import ImageName
+from infra.settings.tree import FleetSettings
 
 #: Of Deployment, Service and container.
 NAME: Final = "prometheus-server"
@@ -41,6 +42,8 @@ class PrometheusArgs:
     """`files` are its configuration and rules by name; a change of them restarts it. `mounts` come beside the data."""
 
     place: Place
+    #: In place of Debian's.
+    public_image: str | None
     account: str
     files: Mapping[str, str]
     memory_mib: int
@@ -88,6 +91,16 @@ class Prometheus(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def chutes_measured(settings: FleetSettings) -> bool:
+    """Whether the control host's Prometheus is told of every chute.
+
+    Confidential nodes bring a Prometheus that discovers pods; of bare ones only the public image does.
+    """
+    own = settings.monitoring
+    public = own.public_prometheus_in(lab=settings.allowances.simulated_gpus)
+    return own.enabled and (public is not None or not settings.bare_nodes)
+
+
 def config_map(
     parent: pulumi.Resource, name: str, place: Place, title: str, files: Mapping[str, str]
 ) -> kubernetes.core.v1.ConfigMap:
@@ -104,8 +117,9 @@ def _program(args: PrometheusArgs) -> Program:
     size = int(args.storage_gib * _MIB_PER_GIB * _USED_SHARE)
     return Program(
         name=NAME,
-        image=args.place.reference(ImageName.PROMETHEUS),
-        pull_policy=args.place.pull_policy,
+        image=args.public_image or args.place.reference(ImageName.PROMETHEUS),
+        # A public one is pinned by digest: what is there is right.
+        pull_policy="IfNotPresent" if args.public_image else args.place.pull_policy,
         arguments=(
             f"--config.file={CONFIGURATION_FOLDER}/{CONFIGURATION_FILE}",
             # Not the folder itself: a machine's folder holds a README.

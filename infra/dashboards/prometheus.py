@@ -38,16 +38,22 @@ _CONTAINERS: Final = (
 )
 
 
-def node_files(cluster: str, gpu_namespace: str | None) -> dict[str, str]:
-    """Files of one GPU node's Prometheus by name. `gpu_namespace`: where NVIDIA's exporter runs, if it does."""
+def node_files(cluster: str, *, discovers: bool, gpu_namespace: str | None) -> dict[str, str]:
+    """Files of one GPU node's Prometheus by name.
+
+    Args:
+        discovers: whether it is built with Kubernetes; Debian's is not, and refuses a configuration that needs it.
+        gpu_namespace: where NVIDIA's exporter runs, if it does.
+    """
     jobs = [
         _static("node-exporter", _EXPORTER),
         _static("agent", f"agent.{CHUTES_NAMESPACE}:{int(ClusterPort.HTTP)}"),
-        _kubelet("kubelet", "/metrics", []),
-        _kubelet("cadvisor", "/metrics/cadvisor", [_keep("__name__", _CONTAINERS)]),
-        _chutes(),
     ]
-    if gpu_namespace is not None:
+    if discovers:
+        jobs.append(_kubelet("kubelet", "/metrics", []))
+        jobs.append(_kubelet("cadvisor", "/metrics/cadvisor", [_keep("__name__", _CONTAINERS)]))
+        jobs.append(_chutes())
+    if discovers and gpu_namespace is not None:
         jobs.append(_gpus(gpu_namespace))
     return _files(jobs, _NODE_RULES, {"cluster": cluster})
 

@@ -19,7 +19,11 @@ def run_program(values: dict[str, Any], folder: Path, *, preview: bool = False) 
     (cache / "images" / "identity").write_text("identity")
     (cache / "charts").mkdir(exist_ok=True)
     (cache / "charts" / f"{CHART_DIGEST}.tgz").write_bytes(CHART)
-    more = {"registry_password": "marker-registry", "backup_private_key": "marker-backup"}
+    more = {
+        "registry_password": "marker-registry",
+        "backup_private_key": "marker-backup",
+        "grafana_password": "marker-grafana",
+    }
     source = MappingSource(values, {**SECRETS, **more})
     settings, where = load(source).settings, Places(clone=CLONE, cache=cache)
     return declare(lambda: declare_fleet(settings, read_secrets(source), where), preview=preview)

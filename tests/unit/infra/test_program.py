@@ -148,7 +148,7 @@ def test_images_reach_the_host_before_the_pods_that_never_pull(recording: Record
     (container,) = pod["containers"]
     assert container["imagePullPolicy"] == "Never"
     assert images[container["image"]].endswith(".json")
-    delivered = {f"image-{name}" for name in images_for(NodeRole.CONTROL, lab=False)}
+    delivered = {f"image-{name}" for name in images_for(NodeRole.CONTROL, lab=False, monitoring=True)}
     assert {name.rsplit("::", 1)[-1] for name in host.request.dependencies} == delivered
 
 
@@ -174,8 +174,13 @@ def test_a_further_node_only_adds(folder: Path) -> None:
     more = run_program(fleet(gpu_nodes=[gpu_node("gpu-1", "9.0.1.1"), gpu_node("gpu-5", "9.0.1.5")]), folder)
     before = {(item.type, item.name): item.inputs for item in few.resources}
     after = {(item.type, item.name): item.inputs for item in more.resources}
-    # The control host lets the node in, and operators there get its context; no other machine is touched.
-    of_control = {("headframe:index:Host", "control"), ("headframe:index:ControlTools", "control-tools")}
+    # The control host lets the node in, its Prometheus asks it too, and operators get its context; no other machine is
+    # touched, and no program starts anew.
+    of_control = {
+        ("headframe:index:Host", "control"),
+        ("headframe:index:ControlTools", "control-tools"),
+        ("kubernetes:core/v1:ConfigMap", "prometheus-nodes"),
+    }
     assert {key for key in before if after.get(key) != before[key]} <= of_control
     changed = {key for key, value in before[("headframe:index:Host", "control")].items() if key != "firewall"}
     control = ("headframe:index:Host", "control")
