@@ -36,7 +36,7 @@ def audit_exporter(args: ControlProgramArgs, settings: AuditSettings, opts: Reso
             "NETUID": str(args.miner.netuid),
             "SUBTENSOR_ADDRESS": settings.subtensor,
             "MONITORING_NAMESPACE": MONITORING_NAMESPACE,
-            # One of ours without counts of chutes is not reached on the default port, so that nothing false is reported.
+            # Without: nothing listens there, so that one of ours that counts no chutes lets nothing false be reported.
             **({"PROMETHEUS_PORT": str(int(ClusterPort.PROMETHEUS))} if args.chutes_measured else {}),
             "HOME": "/tmp",  # noqa: S108 in the container
         },
