@@ -67,7 +67,7 @@ class DigestCheck:
             suspects, asked = await cast("Any", self._redis.hmget(state_key(cluster), [_SUSPECTS, _ASKED_AT]))
             wanted = [kind for kind in different if kind.value in (suspects or b"").decode().split(",")]
             now_ms = int(self._now() * 1000)
-            if wanted and 0 <= now_ms - int(asked or 0) < _SPACING_SECONDS * 1000:
+            if wanted and _is_too_soon(asked, now_ms):
                 return ()
             await self._remember(cluster, different, now_ms if wanted else None)
         if wanted:
@@ -95,3 +95,8 @@ class DigestCheck:
         if asked_ms is not None:
             pipe.hset(state_key(cluster), _ASKED_AT, str(asked_ms))
         await pipe.execute()
+
+
+def _is_too_soon(asked: bytes | None, now_ms: int) -> bool:
+    """Whether a list was asked for less than a minute ago; a time to come says nothing."""
+    return 0 <= now_ms - int(asked or 0) < _SPACING_SECONDS * 1000

@@ -55,7 +55,7 @@ def deployment(live: Manifest, replica_sets: Iterable[Manifest], pods: Iterable[
     has_pods = current is not None and _has_all_replicas(current)
     if is_observed(live) and annotation(live, REVISION) and available and is_rolled_out and has_pods:
         return READY
-    details = [f"[{text(entry, 'reason')}] {text(entry, 'message')}" for entry in _false_conditions(live)]
+    details = _false_conditions(live)
     if not available:
         details.append("the minimum number of live pods was not reached")
     elif not (is_rolled_out and has_pods):
@@ -87,9 +87,9 @@ def _is_rolled_out(live: Manifest) -> bool:
     return progress.get("status") == "True" and progress.get("reason") == "NewReplicaSetAvailable"
 
 
-def _false_conditions(live: Manifest) -> list[Manifest]:
+def _false_conditions(live: Manifest) -> list[str]:
     found = (condition(live, kind) for kind in ("Available", "Progressing"))
-    return [entry for entry in found if entry.get("status") == "False"]
+    return [f"[{text(entry, 'reason')}] {text(entry, 'message')}" for entry in found if entry.get("status") == "False"]
 
 
 def stateful_set(live: Manifest, pods: Iterable[Manifest]) -> Readiness:

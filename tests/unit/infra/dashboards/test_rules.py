@@ -68,9 +68,17 @@ def test_a_full_node_sends_at_most_300_series(tmp_path: Path) -> None:
 
 def worst_node() -> list[dict[str, Any]]:
     """Everything that a node with all its places taken shows to its own Prometheus."""
+    names = gpu_series() + machine_series() + agent_series() + chute_series() + [f'up{{job="j{n}"}}' for n in range(12)]
+    return [{"series": name, "values": "1+1x30"} for name in names]
+
+
+def gpu_series() -> list[str]:
     gpu = ("GPU_UTIL", "FB_USED", "FB_FREE", "GPU_TEMP", "POWER_USAGE", "XID_ERRORS")
-    names = [f'DCGM_FI_DEV_{name}{{gpu="{n}",UUID="u{n}",modelName="m"}}' for name in gpu for n in range(GPUS)]
-    names += [f'node_cpu_seconds_total{{cpu="{n}",mode="{mode}"}}' for n in range(256) for mode in ("idle", "user")]
+    return [f'DCGM_FI_DEV_{name}{{gpu="{n}",UUID="u{n}",modelName="m"}}' for name in gpu for n in range(GPUS)]
+
+
+def machine_series() -> list[str]:
+    names = [f'node_cpu_seconds_total{{cpu="{n}",mode="{mode}"}}' for n in range(256) for mode in ("idle", "user")]
     names += [
         f'node_filesystem_{kind}_bytes{{mountpoint="{place}",fstype="ext4"}}'
         for kind in ("avail", "size")
@@ -82,15 +90,20 @@ def worst_node() -> list[dict[str, Any]]:
         for way in ("receive", "transmit")
         for device in ("lo", "eth0", "eth1", *(f"veth{n}" for n in range(40)))
     ]
+    return names
+
+
+def agent_series() -> list[str]:
     states = ("stopped", "starting", "running", "degraded", "error")
-    names += [f'headframe_agent_state{{state="{state}"}}' for state in states]
-    names += ["headframe_agent_queue_depth", "headframe_agent_kubeconfig_expiry_seconds"]
-    names += [
+    names = [f'headframe_agent_state{{state="{state}"}}' for state in states]
+    return [*names, "headframe_agent_queue_depth", "headframe_agent_kubeconfig_expiry_seconds"]
+
+
+def chute_series() -> list[str]:
+    return [
         f'{metric}{{chutes_deployment_id="d{n}",chute_id="c{n}",function="f{f}",status="{status}"}}'
         for metric in ("invocation_total", "invocation_duration_sum")
         for n in range(CHUTES)
         for f in range(FUNCTIONS)
         for status in STATUSES
     ]
-    names += [f'up{{job="j{n}"}}' for n in range(12)]
-    return [{"series": name, "values": "1+1x30"} for name in names]
