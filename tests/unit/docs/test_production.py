@@ -65,6 +65,6 @@ def test_parts_strategies_and_secrets_that_are_named_exist() -> None:
 def test_every_setting_that_is_named_is_in_the_reference() -> None:
     settings = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
     keys = set(re.findall(r"^\| (?:\*\*)?`(\w+)`", settings, re.MULTILINE))
-    named = re.findall(r"`((?:gepetto|images|machines|database|gpu_runtime|gpu_nodes\[\])(?:\.\w+)+)`", TEXT)
+    named = re.findall(r"`((?:gepetto|images|machines|monitoring|database|gpu_runtime|gpu_nodes\[\])(?:\.\w+)+)`", TEXT)
     assert len(named) > 5
     assert {part for path in named for part in path.replace("[]", "").split(".")} <= keys
