@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+#: Time that work has to put its things in order before it is told again.
+_AGAIN_SECONDS: Final = 10.0
 
 
 async def run_apart(work: Coroutine[Any, Any, None]) -> None:
@@ -21,8 +24,10 @@ async def run_apart(work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait([task])
+        # Before Python 3.12 asyncio.wait_for, which clients of ours use, may lose a cancellation: it is repeated.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_AGAIN_SECONDS)
         if not task.cancelled():
             task.exception()  # seen, so that nobody reports it as lost
         raise

@@ -119,14 +119,20 @@ def _declaration(
             var_snap_anywhere=settings.allowances.var_snap_anywhere,
         ),
         echo=EchoSpec(host=settings.control.address, port=HostPort.ECHO),
-        lease=_lease(settings.control),
+        lease=_lease(settings.control, settings.machines.drain_seconds),
     )
 
 
-def _lease(control: ControlSettings) -> LeaseSpec:
+def _lease(control: ControlSettings, drain_seconds: int) -> LeaseSpec:
     """The control host keeps the lease that makes disruptive changes wait for each other (D16)."""
     ssh = control.ssh
-    return LeaseSpec(host=ssh.host or control.address, port=ssh.port, user=ssh.user, host_key=ssh.host_key)
+    return LeaseSpec(
+        host=ssh.host or control.address,
+        port=ssh.port,
+        user=ssh.user,
+        host_key=ssh.host_key,
+        drain_seconds=drain_seconds,
+    )
 
 
 def _k3s(settings: FleetSettings, node: ControlSettings | BareGpuNode, role: HostRole) -> K3sSpec:

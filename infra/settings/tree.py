@@ -137,6 +137,9 @@ class MachineSettings(Tree):
     kernel: bool = Field(default=True, description="Set sysctl, modules, limits; swap off.", examples=[False])
     firewall: bool = Field(default=True, description="Open the fleet's ports only.", examples=[False])
     unattended_upgrades_off: bool = Field(default=True, examples=[True])
+    drain_seconds: int = Field(
+        default=300, ge=0, le=3600, description="Chutes may finish so long before a disruptive change ends them."
+    )
 
 
 class RegistryLoginSettings(Tree):

@@ -18,6 +18,7 @@ from agent.watch.session import Collected, Session
 from agent.watch.state_file import StateFile
 from app.observe.informer import ClusterInformer, InformerServices
 from app.observe.metrics import MonitorMetrics
+from app.protocol import cancellation
 from app.protocol.cluster_access import ClusterAccess
 from app.protocol.kubernetes_reads import ClusterReadError
 from tests.support.observe import SIGNER
@@ -62,3 +63,24 @@ async def test_an_agent_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         lifecycle._monitor = monitor
         monkeypatch.setattr(Session, "run", lambda _: failing_group(started))
         assert await ends(asyncio.create_task(lifecycle._own(Collected(()))), started)
+
+
+async def test_work_that_loses_the_first_cancellation_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancellation, "_AGAIN_SECONDS", 0.01)
+    lost = []
+
+    async def careless() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            lost.append(1)  # as a client does whose answer came in the same moment
+        await asyncio.sleep(60)
+
+    caller = asyncio.create_task(cancellation.run_apart(careless()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    caller.cancel()
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(caller, return_exceptions=True)
+    assert lost == [1]
+    assert isinstance(ends[0], asyncio.CancelledError)
