@@ -31,6 +31,9 @@ from app.validators.errors import ValidatorError
 COMPLETED: Final = "completed server bootstrapping in"
 FAILED: Final = "failed to bootstrap the server"
 TIMEOUT_SECONDS: Final = 890
+#: How long a node may take to be Ready and to report its GPUs.
+SETTLE_SECONDS: Final = 90.0
+SETTLE_POLL_SECONDS: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +102,7 @@ class Bootstrap:
             await self._say(f"warning: {self._candidate.warning}")
         node = await self._label()
         await self._say(f"labelled node {request.name}")
+        node = await self._settled(node)
         if not node.is_ready:
             raise BootstrapError(f"node {request.name} is not Ready")
         kind = self._kind(node)
@@ -122,6 +126,20 @@ class Bootstrap:
             return node
         async with connect(self._candidate.cluster, self._candidate.user) as nodes:
             return await nodes.label(request.name, wanted)
+
+    async def _settled(self, node: NodeFacts) -> NodeFacts:
+        """The node once it is Ready and reports GPUs, or as it is when patience ends: after a restart of its cluster
+        the plugin that reports them comes back last."""
+        deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        is_told = False
+        while not (node.is_ready and node.reports_gpus) and asyncio.get_running_loop().time() < deadline:
+            if not is_told:
+                await self._say(f"waiting until node {node.name} is Ready and reports its GPUs")
+                is_told = True
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
+            async with connect(self._candidate.cluster, self._candidate.user) as nodes:
+                node = await nodes.read(node.name)
+        return node
 
     def _kind(self, node: NodeFacts) -> NodeKind:
         is_tee = node.labels.get(labels.TEE, "").lower() == "true"

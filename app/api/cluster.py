@@ -41,6 +41,11 @@ class NodeFacts:
     #: What pods may be given; without it, all of the capacity.
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def reports_gpus(self) -> bool:
+        """Whether its capacity names GPUs."""
+        return self.capacity.get(labels.NVIDIA_GPU_RESOURCE, "0") != "0"
+
 
 class NodeApi(Protocol):
     """One cluster's nodes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import itertools
@@ -82,6 +83,8 @@ async def world(
     database_url: str, redis: Redis, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     monkeypatch.setattr(bootstrap, "Attestation", functools.partial(Attestation, pause_seconds=0.01))
+    monkeypatch.setattr(bootstrap, "SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(bootstrap, "SETTLE_POLL_SECONDS", 0.05)
     async with contextlib.AsyncExitStack() as stack:
         validator = await stack.enter_async_context(SimulatedValidator(VALIDATOR.ss58).listening())
         worker = await stack.enter_async_context(SimulatedWorker(next(ADDRESSES)).listening(tmp_path))
@@ -196,6 +199,26 @@ async def test_a_wrong_kind_leaves_nothing(world: World) -> None:
 async def test_a_wrong_number_of_gpus_leaves_nothing(world: World) -> None:
     world.worker.devices.pop()
     await expect_nothing_left(world, await failure_of(world), "it lists 1 GPUs, the node's label says 2")
+
+
+async def test_a_node_whose_gpus_come_back_after_a_restart_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "SETTLE_SECONDS", 30)
+    world.worker.gpus, world.worker.is_ready = 0, False
+
+    async def come_back() -> None:
+        asked = [line for line in world.worker.asked if line.startswith("GET /api/v1/nodes")]
+        while len(asked) < 3:
+            await asyncio.sleep(0.02)
+            asked = [line for line in world.worker.asked if line.startswith("GET /api/v1/nodes")]
+        world.worker.gpus, world.worker.is_ready = 2, True
+
+    coming = asyncio.create_task(come_back())
+    _, messages = await world.add()
+    await coming
+    assert messages[-1].startswith(COMPLETED), messages
+    assert any("waiting until node" in message for message in messages)
 
 
 async def test_a_node_without_gpus_or_address_leaves_nothing(world: World) -> None:
