@@ -38,6 +38,8 @@ from graval.verifier import ProofRejectedError
 
 LOOK_SECONDS: Final = 0.5
 DEVICE_ATTEMPTS: Final = 5
+#: How long the bootstrap pod may take to end.
+GONE_SECONDS: Final = 45.0
 DEVICE_PAUSE_SECONDS: Final = 3.0
 
 log = structlog.get_logger(__name__)
@@ -142,8 +144,16 @@ class NodeBootstrap:
         with contextlib.suppress(asyncio.CancelledError):
             try:
                 await asyncio.shield(objects.clear(manifests, plan.namespace, selector))
+                await self._gone(objects, plan, selector)
             except ClusterError as error:
                 log.warning("a bootstrap service was not cleared", node=plan.node, error=str(error))
+
+    async def _gone(self, objects: ObjectApi, plan: BootstrapPlan, selector: str) -> None:
+        """Until its pod has ended it holds processors and memory, and the node would refuse a chute that starts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GONE_SECONDS):
+                while await objects.pods(plan.namespace, selector):  # noqa: ASYNC110 - another process ends it
+                    await asyncio.sleep(self.look_seconds)
 
 
 def backend_environment(node_labels: Mapping[str, str], *, allow_simulated: bool) -> dict[str, str]:
