@@ -58,4 +58,4 @@ class RedisListener:
         results = await asyncio.gather(*(handler(event.raw) for handler in handlers), return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
-                log.error("a handler failed", event=event.reason.value, error=repr(result))
+                log.error("a handler failed", event_type=event.reason.value, error=repr(result))

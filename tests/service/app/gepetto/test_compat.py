@@ -132,10 +132,14 @@ async def test_the_listener_hears_events_and_outlives_failing_handlers(
         heard.set()
 
     await listener.dispatch(b"nonsense")
+    bounty = b'{"event_type": "bounty_change", "event_data": {"chute_id": "c"}}'
+    await listener.dispatch(bounty)
+    assert heard.is_set(), "the failing handler kept the other from the event"
+    heard.clear()
     task = asyncio.create_task(listener.start())
     async with asyncio.timeout(10):
         while not heard.is_set():  # the subscription may come after the first message
-            await redis.publish(MINER_EVENTS, b'{"event_type": "bounty_change", "event_data": {"chute_id": "c"}}')
+            await redis.publish(MINER_EVENTS, bounty)
             await asyncio.sleep(0.05)
     assert not task.done(), "the failing handler ended the listener"
     task.cancel()
