@@ -79,11 +79,18 @@ def ready(node: str, timeout_seconds: int) -> Commands:
 
 
 def is_ready(node: str) -> str:
-    """Shell condition: the cluster answers and the node is Ready."""
-    path = '{.status.conditions[?(@.type=="Ready")].status}'
+    """Shell condition: the cluster answers, and the node is Ready by a report of the kubelet that runs now.
+
+    After a restart the last report of the kubelet before it still stands, and the new one's first may say otherwise.
+    A start that lies in the future (the clock was set back since) says nothing of the report.
+    """
+    ready = '.status.conditions[?(@.type=="Ready")]'
+    seen = f"{KUBECTL} get node {node} -o jsonpath='{{{ready}.status}} {{{ready}.lastHeartbeatTime}}' 2>/dev/null"
+    started = 'date -d "$(systemctl show --property ExecMainStartTimestamp --value k3s)" +%s'
     return (
         f"[ -s {K3S_KUBECONFIG} ] && {KUBECTL} get --raw /readyz >/dev/null 2>&1 && "
-        f"[ \"$({KUBECTL} get node {node} -o jsonpath='{path}' 2>/dev/null)\" = True ]"
+        f'{seen} | {{ read -r status at; [ "$status" = True ] && started=$({started}) && '
+        '{ [ "$(date -d "$at" +%s)" -gt "$started" ] || [ "$started" -gt "$(date +%s)" ]; }; }'
     )
 
 
