@@ -19,9 +19,6 @@ _NEWEST: Final = 0.3
 _MOST_STARTS: Final = 300.0
 #: How many starts the configured success rate is worth.
 _PRIOR_STARTS: Final = 10.0
-_STARTING: Final = frozenset(
-    {DeploymentState.RESERVED, DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,12 @@ NO_EXPERIENCE: Final = Experience()
 
 def learn(snapshot: Snapshot, before: Experience) -> Experience:
     """What is known after this snapshot. Jobs teach nothing: they race by other rules."""
-    starting = {row.id: row for row in snapshot.deployments if row.state in _STARTING and row.job_id is None}
+    active, draining = DeploymentState.ACTIVE, DeploymentState.DRAINING  # all other states are those of a start
+    starting = {
+        row.id: row
+        for row in snapshot.deployments
+        if row.state is not active and row.state is not draining and row.job_id is None
+    }
     ended = [row for name, row in before.starting.items() if name not in starting]
     if not ended:
         return before if starting == before.starting else _with_starting(before, starting)

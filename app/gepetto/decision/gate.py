@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.intents import (
@@ -17,7 +18,7 @@ from app.gepetto.decision.intents import (
 )
 from app.gepetto.decision.victims import may_be_victim
 from app.gepetto.world.snapshot import Snapshot, SourceName
-from app.gepetto.world.views import ChuteView, DeploymentView, ServerView
+from app.gepetto.world.views import ChuteView, DeploymentState, DeploymentView, ServerView
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,18 @@ class _Gate:
     ended: dict[str, int] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def active(self) -> int:
+        """How many copies of ours are active."""
+        return sum(1 for row in self.snapshot.deployments if row.state is DeploymentState.ACTIVE)
+
     @property
     def approved(self) -> bool:
         return self.configuration.safety.approved_until > self.snapshot.now
 
     def budget_left(self) -> int:
         safety = self.configuration.safety
-        active = sum(1 for row in self.snapshot.deployments if row.active)
-        allowed = max(safety.destructive_minimum, int(active * safety.destructive_share))
+        allowed = max(safety.destructive_minimum, int(self.active * safety.destructive_share))
         return allowed - len(self.copies)
 
     def refuse(self, intent: Intent, reason: str, *, alert: bool = False) -> None:

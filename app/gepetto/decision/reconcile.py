@@ -115,18 +115,28 @@ def _judge(state: _Pass, row: DeploymentView) -> None:
 
 def _unsettled(state: _Pass) -> list[DeploymentView]:
     """Rows apart from active copies on which all sides agree: nearly all there are, and no rule concerns them."""
-    snapshot, index, grace_seconds = state.snapshot, state.index, state.safety.grace_seconds
-    listed_at = {
-        key: snapshot.source(cluster_source(name)).completed_at or 0.0 for key, name in index.server_names.items()
-    }
+    pods, instances, listed_at = state.index.pods, state.index.instances, _listed_at(state)
+    active, grace_seconds = DeploymentState.ACTIVE, state.safety.grace_seconds
     found = []
-    for row in snapshot.deployments:
-        pod = index.pods.get(row.id)
-        here = listed_at.get(row.server_id, 0.0) < row.since + grace_seconds if pod is None else not pod.finished
-        known = _is_recorded(row, index.instances.get(row.instance_id or ""))
-        if not (here and known and row.state is DeploymentState.ACTIVE):
-            found.append(row)
+    for row in state.snapshot.deployments:  # every decision walks through all rows here: as few look-ups as can be
+        if row.state is active:
+            pod = pods.get(row.id) if pods else None
+            if pod is None:
+                here = not listed_at or listed_at.get(row.server_id, 0.0) < row.since + grace_seconds
+            else:
+                here = not pod.finished
+            unnamed = row.instance_id is None and row.config_id is None
+            if here and (unnamed or _is_recorded(row, instances.get(row.instance_id or ""))):
+                continue
+        found.append(row)
     return found
+
+
+def _listed_at(state: _Pass) -> dict[str, float]:
+    """When the cluster of each server was last listed in full; servers whose cluster never was are left out."""
+    sources = state.snapshot.sources
+    found = {key: sources.get(cluster_source(name)) for key, name in state.index.server_names.items()}
+    return {key: source.completed_at for key, source in found.items() if source and source.completed_at is not None}
 
 
 def _is_recorded(row: DeploymentView, instance: InstanceView | None) -> bool:

@@ -5,7 +5,7 @@ All subsets of a server's preemptible copies are weighed at once, with NumPy, fo
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -41,36 +41,62 @@ def may_be_victim(deployment: DeploymentView, now: float, configuration: Configu
     )
 
 
+def _rate(row: DeploymentView) -> float:
+    """What a copy earns per GPU."""
+    return row.multiplier / (row.gpu_mask.bit_count() or 1)
+
+
+def _by_server(snapshot: Snapshot, fleet: VirtualFleet) -> list[list[DeploymentView]]:
+    """Every server's possible victims, the cheapest per GPU; `may_be_victim` without a call for each of the rows.
+
+    A copy that is the last one in the network can be in no set of victims, so that no set need be tried with it.
+    """
+    index, active = fleet.columns.server_index, DeploymentState.ACTIVE
+    latest = snapshot.now - fleet.configuration.swap.minimum_age_seconds
+    spare = {chute.id for chute in snapshot.chutes if chute.global_active > 1}
+    found: list[list[DeploymentView]] = [[] for _ in snapshot.servers]
+    for row in snapshot.deployments:
+        since = row.activated_at
+        if row.public and since is not None and since <= latest and row.state is active and row.chute_id in spare:
+            position = index.get(row.server_id)
+            if position is not None and row.preemptible and row.job_id is None:
+                found[position].append(row)
+    for rows in found:
+        if len(rows) > MOST_VICTIMS:
+            rows.sort(key=lambda row: (_rate(row), row.id))
+            del rows[MOST_VICTIMS:]
+    return found
+
+
 class Victims:
     """Every server's possible victims and what each subset of them frees and loses."""
 
     def __init__(self, snapshot: Snapshot, fleet: VirtualFleet) -> None:
         self.snapshot, self.fleet = snapshot, fleet
-        count = len(snapshot.servers)
-        self.by_server: list[list[DeploymentView]] = [[] for _ in range(count)]
-        now, configuration, index = snapshot.now, fleet.configuration, fleet.columns.server_index
-        # A copy that is the last one in the network can be in no set of victims, so that no set need be tried with it.
-        spare = {chute.id for chute in snapshot.chutes if chute.global_active > 1}
-        for deployment in snapshot.deployments:
-            if deployment.chute_id in spare and may_be_victim(deployment, now, configuration):
-                position = index.get(deployment.server_id)
-                if position is not None:
-                    self.by_server[position].append(deployment)
-        gpus = np.zeros((MOST_VICTIMS, count))
-        losses = np.full((MOST_VICTIMS, count), np.inf)
-        for position, found in enumerate(self.by_server):
-            if len(found) > MOST_VICTIMS:
-                found.sort(key=lambda d: (d.multiplier / max(1, d.gpu_count), d.id))
-                del found[MOST_VICTIMS:]
-            for row, victim in enumerate(found):
-                gpus[row, position] = victim.gpu_count
-                losses[row, position] = victim.multiplier
-        self.freed: Integers = (_subsets() @ gpus).astype(np.int64)
-        absent = np.isinf(losses)
-        self.loss: Floats = _subsets() @ np.where(absent, 0.0, losses)
-        self.loss[_subsets() @ absent.astype(np.float64) > 0] = np.inf
-        self.used: Booleans = np.zeros(count, dtype=np.bool_)
+        self.by_server = _by_server(snapshot, fleet)
+        self.used: Booleans = np.zeros(len(snapshot.servers), dtype=np.bool_)
         self.taken: dict[str, int] = {}
+        self._losses: dict[tuple[int, int], tuple[Floats, Floats]] = {}
+
+    @cached_property
+    def _subset_sums(self) -> tuple[Floats, Floats]:
+        """Per subset and server: GPUs freed, and multipliers lost (infinity where a victim is not there)."""
+        count = len(self.by_server)
+        gpus, losses = np.zeros((MOST_VICTIMS, count)), np.full((MOST_VICTIMS, count), np.inf)
+        for position, found in enumerate(self.by_server):
+            if found:
+                gpus[: len(found), position] = [victim.gpu_count for victim in found]
+                losses[: len(found), position] = [victim.multiplier for victim in found]
+        absent = np.isinf(losses)
+        loss = _subsets() @ np.where(absent, 0.0, losses)
+        loss[_subsets() @ absent.astype(np.float64) > 0] = np.inf
+        return _subsets() @ gpus, loss
+
+    @cached_property
+    def _least_rates(self) -> Floats:
+        """Per server, the least that any victim earns per GPU: no subset loses less for a GPU that it frees."""
+        least = np.asarray([min(map(_rate, found), default=np.inf) for found in self.by_server])
+        return least * (1 - 1e-9)  # sums of rounded numbers may be a little smaller
 
     def choose(self, chute: int) -> Swap | None:
         """The swap with the smallest loss for one more copy of this chute, or None where nothing pays."""
@@ -84,18 +110,31 @@ class Victims:
             & (fleet.disk >= limits.default_disk_gb)
             & (columns.server_integers[:, 2] >= view.gpu_count)
         )
-        if not len(servers):
-            return None
         most = self._most_loss(chute, servers)
-        enough = self.freed[:, servers] + fleet.free[servers] >= view.gpu_count
-        losses = np.where(enough, self.loss[:, servers], np.inf)
-        cheapest = losses.min(axis=0)
-        for position in np.argsort(cheapest, kind="stable"):
-            if cheapest[position] < most[position]:
-                swap = self._swap_on(chute, int(servers[position]), losses[:, position], float(most[position]))
-                if swap is not None:
-                    return swap
+        missing = np.maximum(view.gpu_count - fleet.free[servers], 1)
+        if not (self._least_rates[servers] * missing < most).any():
+            return None  # nearly every time, and known without a look at any subset
+        losses, best = self._losses_for(view.gpu_count)
+        cheapest = best[servers]
+        paying = np.flatnonzero(cheapest < most)
+        for position in paying[np.argsort(cheapest[paying], kind="stable")]:
+            server = int(servers[position])
+            swap = self._swap_on(chute, server, losses[:, server], float(most[position]))
+            if swap is not None:
+                return swap
         return None
+
+    def _losses_for(self, gpus: int) -> tuple[Floats, Floats]:
+        """What each subset on each server loses where it frees so many GPUs, and each server's least loss.
+
+        Chutes of one size share them until something more is planned.
+        """
+        key = (gpus, self.fleet.planned)
+        if key not in self._losses:
+            freed, loss = self._subset_sums
+            losses = np.where(freed + self.fleet.free >= gpus, loss, np.inf)
+            self._losses[key] = losses, losses.min(axis=0)
+        return self._losses[key]
 
     def _most_loss(self, chute: int, servers: Integers) -> Floats:
         """By server, from which loss on a swap is out of the question: it earns more than the copy, or does not pay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from app.gepetto.decision.eligibility import Placement, fitting_servers, placeme
 from app.gepetto.decision.experience import NO_EXPERIENCE, Experience
 from app.gepetto.decision.intents import Launch
 from app.gepetto.decision.valuation import expectations, launch_rates
-from app.gepetto.world.columns import Booleans, Columns, Integers
+from app.gepetto.world.columns import Booleans, Columns, Floats, Integers
 from app.gepetto.world.snapshot import Snapshot
 
 _NOWHERE = np.int64(2) ** 62
@@ -54,9 +55,21 @@ class VirtualFleet:
         self.disk = columns.server_floats[:, 3].copy()
         self.masks = [server.free_mask for server in snapshot.servers]
         self.reserved_whole = 0
+        self.planned = 0
         costs = self.placement.costs
         self._cost_rank = np.searchsorted(np.unique(costs), costs) if len(costs) else costs.astype(np.int64)
         self._fits: dict[int, Booleans] = {}
+
+    @cached_property
+    def standing_prices(self) -> Floats:
+        """By GPU type, mean rate of all that it could serve if there were room: what its GPUs are worth later on."""
+        columns = self.columns
+        usable = ~columns.chute_blocked
+        found = np.zeros(len(columns.gpu_types))
+        for kind in range(len(found)):
+            serves = usable & ((columns.chute_integers[:, 1] >> kind) & 1 == 1)
+            found[kind] = float(self.rates[serves].mean()) if serves.any() else 0.0
+        return found
 
     def fits(self, chute: int) -> Booleans:
         """Servers that suit the chute apart from what fills up."""
@@ -114,6 +127,7 @@ class VirtualFleet:
         self.free[server] = self.masks[server].bit_count()
         self.starts[server] += 1
         self.disk[server] -= disk
+        self.planned += 1
         if job_id is None:
             self.rooms[chute] -= 1
         return Launch(view.id, view.version, target.id, taken, reason, float(self.rates[chute]), job_id, disk)

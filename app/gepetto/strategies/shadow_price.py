@@ -26,7 +26,7 @@ class ShadowPrice(Strategy):
     def scores(self, ctx: Context) -> Floats:
         scores = super().scores(ctx)
         if not self._overrides("score"):
-            prices, standing = self.prices(ctx, scores), self.standing_prices(ctx)
+            prices, standing = self.prices(ctx, scores), ctx.fleet.standing_prices
             ctx.notes["prices"] = {name: float(prices[k]) for k, name in enumerate(ctx.columns.gpu_types)}
             ctx.notes["standing"] = {name: float(standing[k]) for k, name in enumerate(ctx.columns.gpu_types)}
             self._reserve(ctx, scores)
@@ -71,16 +71,6 @@ class ShadowPrice(Strategy):
             else:
                 masks = np.where(serves, 0, masks)  # this type serves them all: they press on no other
         return prices
-
-    def standing_prices(self, ctx: Context) -> Floats:
-        """Mean rate of everything that a type could serve if there were room: what its GPUs are worth later on."""
-        columns = ctx.columns
-        usable = ~columns.chute_blocked
-        found = np.zeros(len(columns.gpu_types))
-        for kind in range(len(found)):
-            serves = usable & ((columns.chute_integers[:, 1] >> kind) & 1 == 1)
-            found[kind] = float(ctx.fleet.rates[serves].mean()) if serves.any() else 0.0
-        return found
 
     def _reserve(self, ctx: Context, scores: Floats) -> None:
         limits = ctx.configuration.placement

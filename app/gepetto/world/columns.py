@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import is_not
 from typing import Final
 
 import numpy as np
@@ -137,23 +139,28 @@ def _server_row(
 
 def build_columns(snapshot: Snapshot, previous: Columns | None = None) -> Columns:
     """Columns of a snapshot; rows whose view is the same object as in `previous` are taken over unread."""
-    if previous is None or not _same_rows(snapshot, previous):
+    if previous is None:
         return _build_all(snapshot)
-    if snapshot.chutes is previous.chutes and snapshot.servers is previous.servers:
-        return previous
-    return _update(snapshot, previous)
-
-
-def _same_rows(snapshot: Snapshot, previous: Columns) -> bool:
     if len(snapshot.chutes) != len(previous.chutes) or len(snapshot.servers) != len(previous.servers):
+        return _build_all(snapshot)
+    chutes_moved, servers_moved = (
+        _moved(snapshot.chutes, previous.chutes),
+        _moved(snapshot.servers, previous.servers),
+    )
+    if not chutes_moved and not servers_moved:
+        return previous
+    if not _same_rows(snapshot, previous, chutes_moved, servers_moved):
+        return _build_all(snapshot)
+    return _update(snapshot, previous, chutes_moved, servers_moved)
+
+
+def _same_rows(snapshot: Snapshot, previous: Columns, chutes_moved: list[int], servers_moved: list[int]) -> bool:
+    """Whether every row that moved still is the same chute, or the same server of the same kind."""
+    if any(snapshot.chutes[row].id != previous.chutes[row].id for row in chutes_moved):
         return False
-    for new, old in zip(snapshot.chutes, previous.chutes, strict=True):
-        if new is not old and new.id != old.id:
-            return False
-    for fresh, known in zip(snapshot.servers, previous.servers, strict=True):
-        if fresh is not known and (
-            fresh.id != known.id or fresh.gpu_type != known.gpu_type or fresh.validator != known.validator
-        ):
+    for row in servers_moved:
+        fresh, known = snapshot.servers[row], previous.servers[row]
+        if fresh.id != known.id or fresh.gpu_type != known.gpu_type or fresh.validator != known.validator:
             return False
     return True
 
@@ -201,14 +208,12 @@ def _mark_cached(columns: Columns, row: int, server: ServerView) -> None:
 
 def _moved(new: Sequence[object], old: Sequence[object]) -> list[int]:
     """The rows whose object is another one."""
-    return [row for row, item in enumerate(new) if item is not old[row]]
+    return [] if new is old else list(compress(range(len(new)), map(is_not, new, old)))
 
 
-def _update(snapshot: Snapshot, previous: Columns) -> Columns:
+def _update(snapshot: Snapshot, previous: Columns, chutes_moved: list[int], servers_moved: list[int]) -> Columns:
     types = {name: i for i, name in enumerate(previous.gpu_types)}
     codes = {name: i for i, name in enumerate(previous.validators)}
-    chutes_moved = _moved(snapshot.chutes, previous.chutes)
-    servers_moved = _moved(snapshot.servers, previous.servers)
     cache_moved = [
         j for j in servers_moved if snapshot.servers[j].cached_chutes is not previous.servers[j].cached_chutes
     ]
