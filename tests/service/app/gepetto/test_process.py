@@ -1,17 +1,14 @@
 """The whole program: `python -m app.gepetto` from its environment alone, on real stores and a real API server.
 
 Only three things are acted: the validator and the chute are the lab's SIMULATED ones, and the test is the kubelet.
+The launch's key is a real one of GraVal, which the pod's SIMULATED GPUs earn on the CPU.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,113 +19,37 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.protocol import labels
 from app.protocol.cluster_access import open_client, parse_kubeconfig
 from app.protocol.events import Reason
 from app.validators.feed import Feed, Waits
 from app.validators.intake import Intake
-from lab.chute.launch import PodEnvironment, launch
+from lab.chute.launch import launch
+from lab.chute.proof import Parties
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.redis import EmbeddedRedis, free_port
 from lab.validator import scenarios
 from lab.validator.app import SimulatedValidator
+from lab.validator.proving import GravalProver
 from tests.support.agents import portable_kubeconfig
-from tests.support.confinement import confined_program, run_confined
+from tests.support.confinement import run_confined
 from tests.support.control import MINER, VALIDATOR, entry_of, throwaway_seed
+from tests.support.gepetto_program import (
+    ADDRESS,
+    GPUS,
+    NODE,
+    PATIENCE_SECONDS,
+    SERVER_ID,
+    Kubelet,
+    answers,
+    confined,
+    program,
+    register,
+)  # fmt: skip
 from tests.support.waiting import running, until
 
 pytestmark = pytest.mark.service
 
-NODE, SERVER_ID, ADDRESS = "simulated-gpu-0", "server-of-the-test", "192.0.2.10"
-GPUS = tuple(f"{index:032x}" for index in range(2))
-PATIENCE_SECONDS = 60.0
 STRATEGY = Path("docs/strategies/weighted.py").read_text()
-
-
-@contextlib.asynccontextmanager
-async def program(module: str, port: int, environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """A program of ours as its container starts it; it must end by itself within seconds of a SIGTERM."""
-    values = {"PATH": os.environ["PATH"]} | environment
-    values |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=values)
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await until(lambda: answers(client, "/ping"), seconds=PATIENCE_SECONDS, every=0.1)
-            yield client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(process.wait(), 30)
-    assert code in {0, -signal.SIGTERM}
-
-
-@contextlib.asynccontextmanager
-async def confined(port: int, folder: Path, environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """Gepetto as its container runs it: another user, a read-only root, one folder for scratch, an end when told."""
-    async with (
-        confined_program("app.gepetto", folder, environment),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
-    ):
-        await until(lambda: answers(client, "/ping"), seconds=PATIENCE_SECONDS, every=0.1)
-        yield client
-
-
-async def answers(client: httpx.AsyncClient, path: str) -> bool:
-    try:
-        return (await client.get(path)).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-class Kubelet:
-    """SIMULATED: reports a node, runs a Job's chute in this process, and lets its pods go."""
-
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self.http = http
-
-    async def report_node(self) -> None:
-        for path, body in (
-            ("/api/v1/namespaces", {"metadata": {"name": labels.CHUTES_NAMESPACE}}),
-            ("/apis/node.k8s.io/v1/runtimeclasses", {"metadata": {"name": "nvidia"}, "handler": "nvidia"}),
-            ("/api/v1/nodes", {"metadata": {"name": NODE, "labels": {labels.SIMULATED: "true"}}}),
-        ):
-            assert (await self.http.post(path, json=body)).status_code in {201, 409}
-        capacity = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "500Gi", "pods": "110"}
-        await self.patch(f"/api/v1/nodes/{NODE}/status", {"status": {"capacity": capacity, "allocatable": capacity}})
-
-    async def patch(self, path: str, body: dict[str, Any]) -> None:
-        headers = {"Content-Type": "application/merge-patch+json"}
-        answer = await self.http.patch(path, content=orjson.dumps(body), headers=headers)
-        assert answer.status_code == 200, answer.text
-
-    async def items(self, kind: str, base: str = "/api/v1") -> list[dict[str, Any]]:
-        answer = await self.http.get(f"{base}/namespaces/{labels.CHUTES_NAMESPACE}/{kind}")
-        found: list[dict[str, Any]] = answer.json()["items"]
-        return found
-
-    async def jobs(self) -> list[dict[str, Any]]:
-        return await self.items("jobs", "/apis/batch/v1")
-
-    async def run_chute(self) -> str:
-        """The pod's side of the launch with exactly the environment that the Job gives; returns the instance's id."""
-        (job,) = await self.jobs()
-        pod = job["spec"]["template"]["spec"]
-        assert pod["nodeName"] == NODE
-        environment = {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
-        (service,) = [item for item in await self.items("services") if item["spec"]["type"] == "NodePort"]
-        node_ports = {port["port"]: str(port["nodePort"]) for port in service["spec"]["ports"]}
-        assert environment["CHUTES_PORT_PRIMARY"] == node_ports[8000]
-        assert environment["CHUTES_PORT_LOGGING"] == node_ports[8001]
-        async with httpx.AsyncClient(trust_env=False) as http:
-            return (await launch(PodEnvironment.read(environment), http)).instance_id
-
-    async def let_go(self) -> None:
-        """Confirm the end of pods that are to go, again and again, as a kubelet does."""
-        while True:
-            for pod in await self.items("pods"):
-                if pod["metadata"].get("deletionTimestamp"):
-                    path = f"/api/v1/namespaces/{labels.CHUTES_NAMESPACE}/pods/{pod['metadata']['name']}"
-                    await self.http.request("DELETE", path, json={"gracePeriodSeconds": 0})
-            await asyncio.sleep(0.2)
 
 
 @pytest.fixture
@@ -141,18 +62,10 @@ async def kubelet(api_server: LocalApiServer) -> AsyncIterator[Kubelet]:
 
 @pytest.fixture
 async def validator() -> AsyncIterator[SimulatedValidator]:
-    async with SimulatedValidator(VALIDATOR.ss58).listening() as validator:
-        validator.state.servers[SERVER_ID] = {
-            "server_id": SERVER_ID, "name": NODE, "ip": ADDRESS, "is_tee": False, "version": None,
-            "maintenance_pending": False, "created_at": validator.state.now_iso(),
-            "updated_at": validator.state.now_iso(), "miner_hotkey": MINER.ss58,
-        }  # fmt: skip
-        for index, gpu in enumerate(GPUS):
-            validator.state.nodes[gpu] = {
-                "uuid": gpu, "miner_hotkey": MINER.ss58, "server_id": SERVER_ID, "verification_host": ADDRESS,
-                "gpu_identifier": "h100_sxm", "device_index": index, "verified_at": validator.state.now_iso(),
-                "verification_error": None,
-            }  # fmt: skip
+    """It locks every launch's key as on the subnet: only the work of the pod's GPUs opens it (here on the CPU)."""
+    simulated = SimulatedValidator(VALIDATOR.ss58, graval=GravalProver(VALIDATOR))
+    async with simulated.listening() as validator:
+        register(validator)
         yield validator
 
 
@@ -200,6 +113,20 @@ async def deployment(engine: AsyncEngine) -> dict[str, Any]:
     return dict(row) if row else {}
 
 
+async def claim_without_work(kubelet: Kubelet, validator: SimulatedValidator) -> None:
+    """A pod that offers no work of its GPUs is refused, and so is one whose GPUs are not the registered ones."""
+    pod, _ = await kubelet.pod()
+    claim = {"gpus": [{"uuid": gpu} for gpu in pod.gpu_ids], "host": ADDRESS, "port_mappings": pod.mappings()}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        url, headers = f"{pod.claims()['url']}/graval", {"Authorization": pod.token}
+        refused = await http.post(url, json=claim, headers=headers)
+        assert (refused.status_code, "graval_offers" in refused.text) == (400, True)
+        as_another = replace(pod, product="SIMULATED-NVIDIA-L40S")
+        with pytest.raises(httpx.HTTPStatusError, match="400"):
+            await launch(as_another, http, Parties(MINER.ss58, VALIDATOR.ss58))
+    assert validator.state.instances == {}
+
+
 async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_when_the_validator_says_so(
     engine: AsyncEngine,
     database_url: str,
@@ -240,7 +167,10 @@ async def test_a_chute_that_is_announced_becomes_an_active_instance_and_goes_whe
         await scenarios.announce(validator, chute_id, Reason.CHUTE_CREATED)
         await until(lambda: answers(client, "/ready"), seconds=PATIENCE_SECONDS)
         await until(kubelet.jobs, seconds=PATIENCE_SECONDS, every=0.2)
+        await claim_without_work(kubelet, validator)
         instance_id = await kubelet.run_chute()
+        (config,) = validator.state.configs.values()
+        assert config.symmetric_key is not None  # locked: without the work on those GPUs nobody could have answered
 
         async def is_active() -> bool:
             row = await deployment(engine)
