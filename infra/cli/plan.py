@@ -141,4 +141,6 @@ def _show(host: str, found: Plan, notes: tuple[str, ...], say: Callable[[str], N
         say(f"{'~' if operation.would_change else ' '} {operation.name}")
     for note in notes:
         say(f"note: {note}")
+    for reason in found.refused_because:
+        say(f"refused: {reason}")
     say(f"{host}: {len(found.changes)} of {len(found.operations)} operations would change something")

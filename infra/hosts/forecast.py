@@ -18,13 +18,13 @@ def operations_of(state: State, host: Host) -> Iterator[tuple[str, OperationMeta
         yield name, state.ops[host][op_hash].operation_meta
 
 
-def plan_of(state: State, host: Host) -> Plan:
-    """What would change, judged against the machine as it is now."""
+def plan_of(state: State, host: Host, refused_because: tuple[str, ...] = ()) -> Plan:
+    """What would change, judged against the machine as it is now; `refused_because` goes into it as it is."""
     planned = (
         PlannedOperation(name=name, would_change=operation.will_change)
         for name, operation in operations_of(state, host)
     )
-    return Plan(operations=tuple(planned))
+    return Plan(operations=tuple(planned), refused_because=refused_because)
 
 
 def names_of_changes(state: State, host: Host) -> tuple[str, ...]:

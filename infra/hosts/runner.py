@@ -108,12 +108,14 @@ def _converge(
     state: State, host: Host, verb: Verb, spec: HostSpec, facts: HostFacts, emitter: Emitter
 ) -> tuple[str, ...]:
     """Forecast, and for a changing verb execute. Returns the names of the operations that changed something."""
-    if verb is not Verb.PLAN and (reasons := objections(verb, spec, facts)):
+    # A plan shows what stands against the apply; everything else stops here.
+    reasons = objections(Verb.APPLY if verb is Verb.PLAN else verb, spec, facts)
+    if verb is not Verb.PLAN and reasons:
         raise OperationFailedError("; ".join(reasons), operation="preflight")
     state.set_stage(StateStage.Prepare)
     with _operation_errors(state, host), ctx_state.use(state), ctx_host.use(host):
         declare(verb, spec, facts)
-    plan = plan_of(state, host)
+    plan = plan_of(state, host, reasons)
     emitter.emit(PlanEvent(plan=plan))
     for note in notes(spec, facts) if verb in _WITH_CLUSTER else ():
         emitter.log(LogLevel.INFO, note)

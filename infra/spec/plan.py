@@ -18,6 +18,8 @@ class Plan(Model):
     """All operations of a host in their order, judged against the machine as it is now: a forecast."""
 
     operations: tuple[PlannedOperation, ...] = ()
+    #: Why an apply would change nothing at all: the mandatory rules that the machine breaks, one sentence each.
+    refused_because: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ FILE: Final = Path(__file__).parents[2] / "docs" / "rules.md"
 _WHERE: Final = {
     Sight.DECLARED: "settings, policy pack",
     Sight.FLEET: "settings, policy pack",
-    Sight.OBSERVED: "host runner before its first change, policy pack",
+    Sight.OBSERVED: "host runner in plans and before its first change, policy pack",
     Sight.KUBERNETES: "program-wide transform, policy pack",
     Sight.REGISTRATION: "`headframe doctor --chain`; containers: transform and pack",
 }

@@ -22,8 +22,10 @@ _START_TIMEOUT_SECONDS: Final = 10.0
 class LoopbackSshd:
     """`with LoopbackSshd(folder) as server`: `server.spec(...)` reaches this machine over SSH as the current user."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path | None = None) -> None:
+        """`programs`: a folder whose programs sessions find before the machine's own."""
         self.folder = folder
+        self.programs = programs
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,6 +48,8 @@ class LoopbackSshd:
             f"PidFile {self.folder}/sshd.pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nMaxStartups 100\n"
         )
+        if self.programs is not None:
+            settings += f"SetEnv PATH={self.programs}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin\n"
         config = self._write("sshd_config", settings)
         Path("/run/sshd").mkdir(exist_ok=True)
         program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/sshd"

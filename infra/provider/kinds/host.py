@@ -71,11 +71,11 @@ class HostResource:
 
     async def update(self, call: Call, id: str, old_outputs: Properties, news: Properties) -> Properties:  # noqa: A002
         """As create; what was known of the machine stays known."""
+        if _touches_no_machine(old_outputs, news):
+            return {**news, **_carried(old_outputs, news), "drift": old_outputs.get("drift", [])}
         if call.preview:
             await self._forecast(call, news)
             return {**news, **_carried(old_outputs, news), "drift": []}
-        if _touches_no_machine(old_outputs, news):
-            return {**news, **_carried(old_outputs, news), "drift": old_outputs.get("drift", [])}
         return await self._apply(call, id, news, old_outputs)
 
     async def read(self, call: Call, id: str, inputs: Properties, outputs: Properties) -> ReadResult:  # noqa: A002
@@ -93,6 +93,8 @@ class HostResource:
             await call.log.warning(f"{spec.name} {what}: {run.error.message}. Its last known state is kept.")
             return ReadResult(id, inputs, {**outputs, "reachable": not run.is_unreachable})
         await _warn_of_stranger(call, spec, run, outputs)
+        if run.plan is not None and run.plan.refused_because:
+            await call.log.warning(f"changes would be refused: {'; '.join(run.plan.refused_because)}")
         seen: Properties = {**outputs, **_observed(spec, run, outputs), "drift": list(run.unfinished)}
         return ReadResult(id, inputs, seen)
 
@@ -121,6 +123,7 @@ class HostResource:
             )
 
     async def _forecast(self, call: Call, inputs: Properties) -> None:
+        """Say what would run. A machine that breaks a mandatory rule stops the preview, as it would stop the update."""
         spec, left_out = forecast_spec(inputs)
         if spec is None:
             await call.log.info("no forecast: some of its settings are known only after other resources exist")
@@ -131,6 +134,8 @@ class HostResource:
         elif run.plan is not None:
             rest = f" (not yet known: {', '.join(left_out)})" if left_out else ""
             await call.log.info(f"{run.plan.summary()}{rest}")
+            if run.plan.refused_because:
+                raise ProviderError("; ".join(run.plan.refused_because))
 
     async def _apply(self, call: Call, id: str, inputs: Properties, old_outputs: Properties) -> Properties:  # noqa: A002
         spec = spec_of(inputs)

@@ -1,4 +1,5 @@
-"""No-op converge of booted lab hosts: the host runner against ansible-core, same tasks, same hosts, in one run.
+"""No-op converge of booted lab hosts: the host runner against ansible-core, same tasks, same hosts, in one run; and how
+long the preview of one of them takes.
 
 usage: python -m tests.bench.hosts [HOSTS]     (needs root; ansible-core comes into an environment of its own, by uv)
 """
@@ -53,8 +54,8 @@ def playbook() -> list[dict[str, Any]]:
     return [{"hosts": "all", "gather_facts": True, "tasks": tasks}]
 
 
-async def ours(specs: list[HostSpec]) -> float:
-    """Seconds for all hosts; every one must report that nothing changed, except in the first, untimed round."""
+async def ours(specs: list[HostSpec], verb: Verb = Verb.APPLY) -> float:
+    """Seconds for all hosts; says how many changes they reported, which after the first round must be none."""
     children = Children(at_once=4 * (os.cpu_count() or 1))
     began = time.monotonic()
     changed: list[str] = []
@@ -64,10 +65,11 @@ async def ours(specs: list[HostSpec]) -> float:
             changed.extend(event.changed)
 
     async with asyncio.TaskGroup() as group:
-        runs = [group.create_task(children.run(Verb.APPLY, spec, take, 600)) for spec in specs]
+        runs = [group.create_task(children.run(verb, spec, take, 600)) for spec in specs]
     assert all(run.result().status == 0 for run in runs), [run.result() for run in runs]
-    print(f"  headframe: {time.monotonic() - began:.1f} s, {len(changed)} changes")
-    return time.monotonic() - began
+    seconds = time.monotonic() - began
+    print(f"  headframe: {verb} {seconds:.2f} s, {len(changed)} changes")
+    return seconds
 
 
 def theirs(command: list[str], folder: Path) -> float:
@@ -114,9 +116,12 @@ def main() -> None:
         theirs(command, Path(folder))
         print(f"no-op converge of {count} hosts, {len(playbook()[0]['tasks'])} tasks, load {os.getloadavg()[0]:.1f}:")
         pairs = [(asyncio.run(ours(specs)), theirs(command, Path(folder))) for _ in range(_ROUNDS)]
+        print(f"preview of one host, load {os.getloadavg()[0]:.1f}:")
+        preview = min(asyncio.run(ours(specs[:1], Verb.PLAN)) for _ in range(_ROUNDS))
     best_ours, best_theirs = min(one for one, _ in pairs), min(two for _, two in pairs)
     print(f"best of {_ROUNDS}: ansible {best_theirs:.1f} s, headframe {best_ours:.1f} s")
-    print(f"ratio ansible : headframe = {best_theirs / best_ours:.1f}")
+    print(f"ratio ansible : headframe = {best_theirs / best_ours:.1f} (aim 4, then 8)")
+    print(f"preview of one host: {preview:.2f} s (aim 1.0)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""docs/production.md names commands, options, settings and reasons that there are, and every reason that there is."""
+"""Pages for operators name commands and options that there are; docs/production.md also settings and reasons that there
+are, and every reason that there is."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from infra.settings.secrets import SECRET_KEYS
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 TEXT: Final = (DOCS / "production.md").read_text(encoding="utf-8")
+PAGES: Final = (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("strategies/*.md")))
 #: A command in backticks, or a line of a block; what follows two spaces and a hash is a comment.
 SPOKEN: Final = re.compile(r"(?:^    |`)((?:headframe|chutes-miner|tracker) [^`\n]*)", re.MULTILINE)
 
@@ -31,15 +33,20 @@ def sections(page: str) -> dict[str, str]:
 REFERENCE: Final = {**sections("headframe.md"), **sections("chutes-miner.md"), **sections("tracker.md")}
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
-    """Each command of the page with its options."""
-    for spoken in SPOKEN.findall(TEXT):
-        words = re.split(r"\s+#", spoken)[0].split()
-        known = [n for n in range(len(words), 1, -1) if " ".join(words[:n]) in REFERENCE]
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a page with its options."""
+    for spoken in SPOKEN.findall(page.read_text(encoding="utf-8")):
+        words = [word for word in re.split(r"\s+#", spoken)[0].split() if word not in {"--help", "COMMAND"}]
+        if words[1:2] == ["="]:
+            continue  # Python
+        known = [n for n in range(len(words), 0, -1) if " ".join(words[:n]) in REFERENCE]
         yield " ".join(words[: known[0]]) if known else spoken, [word for word in words if word.startswith("--")]
 
 
-@pytest.mark.parametrize(("command", "options"), [pytest.param(*one, id=one[0]) for one in commands()])
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [pytest.param(*one, id=f"{page.stem}: {one[0]}") for page in PAGES for one in commands(page)],
+)
 def test_every_command_is_there_with_its_options(command: str, options: list[str]) -> None:
     assert command in REFERENCE
     assert [option for option in options if not re.search(rf"{option}\b", REFERENCE[command])] == []

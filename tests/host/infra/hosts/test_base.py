@@ -10,7 +10,7 @@ from tests.support.lab_machine import Machine
 pytestmark = pytest.mark.host
 
 BASE = BaseSpec(
-    packages=("tree", "systemd-timesyncd"),
+    packages=("tree",),
     absent_packages=("nano",),
     files=(FileSpec(path="/etc/motd", content="wanted", mode="640"),),
     services=(ServiceSpec(name="cron"),),
@@ -42,6 +42,7 @@ def test_a_second_plan_is_empty(converged: Machine) -> None:
     ("damage", "operations"),
     [
         ("apt-get -y -q purge tree", ("base | packages",)),
+        ("apt-get -y -q install nano", ("base | packages absent",)),
         ("echo edited >> /etc/motd", ("base | file /etc/motd",)),
         ("chmod 600 /etc/motd", ("base | file /etc/motd",)),
         ("rm /etc/motd", ("base | file /etc/motd",)),
@@ -63,6 +64,15 @@ def test_drift_is_named_and_repaired(converged: Machine, damage: str, operations
     assert converged.plan(spec) == operations
     assert converged.apply(spec) == operations
     assert converged.plan(spec) == ()
+
+
+def test_a_time_daemon_that_was_removed_comes_back(converged: Machine) -> None:
+    converged.ssh("apt-get -y -q purge systemd-timesyncd")
+    spec = converged.spec(base=BASE)
+    assert converged.plan(spec) == ("base | time synchronisation", "base | time synchronisation runs")
+    converged.apply(spec)
+    assert converged.plan(spec) == ()
+    assert converged.ssh("systemctl is-active systemd-timesyncd") == "active"
 
 
 def test_a_held_apt_lock_is_waited_for(converged: Machine) -> None:

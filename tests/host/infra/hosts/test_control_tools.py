@@ -21,8 +21,14 @@ def spec(machine: Machine, *names: str) -> HostSpec:
 
 
 def test_tools_come_change_and_go(machine: Machine) -> None:
-    machine.apply(spec(machine, "control", "gpu-1"))
-    assert machine.plan(spec(machine, "control", "gpu-1")) == ()
+    wanted = spec(machine, "control", "gpu-1")
+    machine.apply(wanted)
+    assert machine.plan(wanted) == ()
+    machine.ssh("rm /etc/profile.d/headframe.sh; echo >> /usr/local/bin/ktx; chmod 777 /usr/local/bin/chutes-miner")
+    machine.ssh("ln -sf /bin/true /usr/local/bin/kns")
+    drift = ("tools | kubeconfig in shells", "tools | ktx", "tools | kns", "tools | chutes-miner")
+    assert machine.plan(wanted) == drift
+    assert machine.apply(wanted) == drift
     assert machine.ssh(
         "stat -c '%a %U' /etc/headframe/kubeconfig; . /etc/profile.d/headframe.sh; echo $KUBECONFIG"
     ) == ("600 root\n/etc/headframe/kubeconfig")

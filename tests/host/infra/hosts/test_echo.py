@@ -33,6 +33,11 @@ def test_a_machine_learns_from_the_control_host_by_which_address_it_leaves(machi
     assert facts(other, asking).egress_addresses == (other.address,)
     machine.ssh("systemctl stop headframe-echo.socket")
     assert machine.plan(control) == ("echo | echo answers",)
+    machine.ssh("cd /etc/systemd/system && rm headframe-echo@.service && echo '# edited' >> headframe-echo.socket")
+    drift = ("echo | answer", "echo | socket", "echo | echo answers")
+    assert machine.plan(control) == drift
+    assert machine.apply(control) == drift
+    assert facts(other, asking).egress_addresses == (other.address,)
     assert machine.run(Verb.STOP, control)[0] == 0
     assert machine.ssh("ss -Hltn 'sport = :6450' | wc -l") == "0"
 

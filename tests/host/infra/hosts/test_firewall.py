@@ -86,6 +86,26 @@ def test_drift_is_named_and_repaired(firewalled: Machine, damage: str) -> None:
     assert firewalled.plan(spec) == ()
 
 
+def test_another_firewall_that_somebody_started_is_turned_off(firewalled: Machine) -> None:
+    spec = firewalled.spec(firewall=rules(firewalled))
+    firewalled.apply(spec)
+    unit = "[Service]\\nExecStart=/bin/sleep inf\\n[Install]\\nWantedBy=multi-user.target\\n"
+    firewalled.ssh(f"printf '{unit}' > /etc/systemd/system/firewalld.service; systemctl enable -q --now firewalld")
+    assert firewalled.plan(spec) == ("firewall | no other firewall",)
+    assert firewalled.apply(spec) == ("firewall | no other firewall",)
+    assert firewalled.ssh("systemctl is-active firewalld; systemctl is-enabled firewalld; true") == "inactive\ndisabled"
+
+
+def test_a_firewall_that_was_uninstalled_comes_back_and_one_that_is_not_wanted_goes(firewalled: Machine) -> None:
+    spec = firewalled.spec(firewall=rules(firewalled))
+    firewalled.apply(spec)
+    firewalled.ssh("apt-get -y -q purge nftables")
+    assert firewalled.plan(spec)[0] == "firewall | nftables"
+    firewalled.apply(spec)
+    assert firewalled.plan(spec) == ()
+    assert firewalled.plan(firewalled.spec()) == ("firewall | none of ours",)
+
+
 def test_rules_that_shut_us_out_undo_themselves(firewalled: Machine) -> None:
     good = firewalled.spec(firewall=rules(firewalled))
     firewalled.apply(good)

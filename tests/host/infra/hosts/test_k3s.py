@@ -26,6 +26,7 @@ from tests.support.oci import stored, tar_of
 
 pytestmark = pytest.mark.host
 VERSION = "v1.34.2+headframe-lab"
+PRELOADED = f"{LAB_SOURCE}/images/pause.tar"
 KUBECTL = "k3s kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml"
 
 
@@ -42,6 +43,7 @@ def spec(node: Machine, *, images: tuple[ImageArchive, ...] = (), **changes: obj
         "source": BinarySource(url=f"file://{LAB_SOURCE}/k3s"),
         "node_labels": {"chutes/external-ip": node.address},
         "registries": (Registry(name="example.org", endpoints=("http://127.0.0.1:30500",), insecure=True),),
+        "preloaded_images": (PRELOADED,),
         "ready_timeout_seconds": 120,
         **changes,
     }
@@ -98,6 +100,23 @@ def test_the_kubeconfig_works_from_outside_by_the_public_address(cluster: Machin
             "rm /etc/rancher/k3s/registries.yaml",
             ("k3s | registries.yaml", "k3s | service runs with these settings"),
         ),
+        (
+            "echo '# edited' >> /etc/systemd/system/k3s.service",
+            ("k3s | unit", "k3s | service runs with these settings"),
+        ),
+        (
+            "rm /var/lib/rancher/k3s/agent/images/pause.tar",
+            (f"k3s | preloaded images {PRELOADED}", "k3s | service runs with these settings"),
+        ),
+        (
+            "t=$(mktemp); printf '#!/bin/sh\\necho k3s version v0.0.1\\n' > $t; chmod 755 $t; mv $t /usr/local/bin/k3s",
+            (
+                f"k3s | binary {VERSION}",
+                "k3s | service runs with these settings",
+                "k3s | node is Ready",
+                "k3s | node labels",
+            ),
+        ),
         ("systemctl disable -q k3s", ("k3s | service runs with these settings",)),
         (f"{KUBECTL} label node gpu-0 chutes/external-ip-", ("k3s | node labels",)),
     ],
@@ -123,6 +142,8 @@ def test_an_image_is_imported_once(cluster: Machine, tmp_path: Path) -> None:
     assert cluster.apply(wanted) == ("k3s | image localhost/headframe-test:1",)
     assert cluster.plan(wanted) == ()
     assert cluster.ssh("ls /var/lib/headframe/uploads") == ""
+    cluster.ssh("CONTAINERD_NAMESPACE=k8s.io k3s ctr images rm localhost/headframe-test:1")
+    assert cluster.plan(wanted) == ("k3s | image localhost/headframe-test:1",)
 
 
 def test_a_machine_receives_of_an_image_what_it_lacks(cluster: Machine, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def test_a_second_plan_is_empty_and_the_kernel_has_the_settings(converged: Machi
         ("rm /etc/sysctl.d/90-headframe.conf", ("system | kernel settings at boot",)),
         ("echo x >> /etc/security/limits.d/90-headframe.conf", ("system | open files of logins",)),
         ("rm /etc/modules-load.d/headframe.conf", ("system | modules at boot",)),
+        ("chmod 600 /etc/cloud/cloud.cfg.d/99-headframe.cfg", ("system | cloud-init keeps the name",)),
+        ("rm /etc/systemd/system.conf.d/90-headframe.conf", ("system | open files of services",)),
     ],
 )
 def test_drift_is_named_and_repaired(converged: Machine, damage: str, operations: tuple[str, ...]) -> None:
@@ -57,4 +59,8 @@ def test_an_entry_of_fstab_cannot_bring_swap_back(converged: Machine) -> None:
     assert converged.ssh("cat /etc/fstab; systemctl is-enabled swap.target || true") == (
         "# headframe: /swap.img none swap sw 0 0\nmasked"
     )
+    assert converged.plan(spec) == ()
+    converged.ssh("systemctl unmask swap.target")
+    assert converged.plan(spec) == ("system | swap off",)
+    converged.apply(spec)
     assert converged.plan(spec) == ()

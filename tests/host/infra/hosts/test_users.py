@@ -53,11 +53,34 @@ def test_a_key_that_somebody_added_is_drift(machine: Machine) -> None:
     assert machine.plan(spec) == ()
 
 
+@pytest.mark.parametrize(
+    ("damage", "operations"),
+    [
+        ("chmod 777 /etc/sudoers.d/headframe-ada", ("users | sudo for ada",)),
+        ("userdel -r ada", ("users | account ada", "users | keys of ada")),
+        ("chown root /home/ada", ("users | account ada",)),
+        ("chmod 644 /home/ada/.ssh/authorized_keys", ("users | keys of ada",)),
+    ],
+)
+def test_drift_is_named_and_repaired(
+    machine: Machine, tmp_path: Path, damage: str, operations: tuple[str, ...]
+) -> None:
+    spec = machine.spec(users=admin(BOB))
+    machine.apply(spec)
+    machine.ssh(damage)
+    assert machine.plan(spec) == operations
+    assert machine.apply(spec) == operations
+    assert machine.plan(spec) == ()
+    assert can_log_in(machine, tmp_path, "bob") == "0"
+
+
 def test_an_account_that_may_not_be_root_any_more(machine: Machine, tmp_path: Path) -> None:
     machine.apply(machine.spec(users=admin(BOB)))
     machine.apply(machine.spec(users=admin(BOB, sudo=False)))
     assert can_log_in(machine, tmp_path, "bob") == ""
     assert can_log_in(machine, tmp_path, "bob", "id -un") == "ada"
+    machine.ssh("echo 'ada ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/headframe-ada")
+    assert machine.plan(machine.spec(users=admin(BOB, sudo=False))) == ("users | no sudo for ada",)
 
 
 def test_an_account_goes_and_its_home_stays_for_root(machine: Machine) -> None:
@@ -66,6 +89,8 @@ def test_an_account_goes_and_its_home_stays_for_root(machine: Machine) -> None:
     machine.apply(gone)
     assert machine.ssh("getent passwd ada || echo none; stat -c '%U %a' /home/ada") == "none\nroot 700"
     assert machine.plan(gone) == ()
+    machine.ssh("useradd ada")
+    assert machine.apply(gone) == ("users | no account ada",)
 
 
 def test_the_runner_works_as_a_user_with_sudo(machine: Machine) -> None:

@@ -106,6 +106,9 @@ def test_the_plan_is_shown_or_the_reason_why_there_is_none(
     assert capsys.readouterr().out.splitlines() == [
         "~ a | b", "  c | d", "note: mind", "gpu-0: 1 of 2 operations would change something"
     ]  # fmt: skip
+    answers[:] = [PlanEvent(plan=Plan(operations=operations, refused_because=("gpu-0: it runs arch",)))]
+    assert type_in("gpu-0") == 0
+    assert "refused: gpu-0: it runs arch" in capsys.readouterr().out
     assert type_in("gpu-0", "--json") == 0
     assert '"wouldChange": true' in capsys.readouterr().out
     answers[:] = [ErrorEvent(kind=ErrorKind.CANNOT_CONNECT, message="gpu-0 does not take SSH")]

@@ -37,7 +37,9 @@ def test_another_system_is_left_alone(facts: str, wrong: str) -> None:
     run = run_fake(Verb.APPLY, host_spec(base=BASE), {"say machine_id": facts})
     assert run.error is not None
     assert wrong in run.error.message
-    assert run_fake(Verb.PLAN, host_spec(base=BASE), {"say machine_id": facts}).error is None
+    plan = run_fake(Verb.PLAN, host_spec(base=BASE), {"say machine_id": facts}).plan
+    assert wrong in "".join(plan.refused_because)
+    assert plan.changes == ("base | file /etc/motd",)
 
 
 def test_looking_at_facts_makes_no_plan() -> None:

@@ -131,6 +131,33 @@ async def test_a_preview_of_a_new_host_has_unknown_outputs() -> None:
     assert children.verbs == [Verb.PLAN]
 
 
+BROKEN = "gpu-0: it runs debian 12; install ubuntu 22.04 [os-ubuntu-2204]"
+
+
+def refused(*names: str) -> PlanEvent:
+    """A plan of a machine that breaks a rule."""
+    return PlanEvent(plan=planned(*names).plan.model_copy(update={"refused_because": (BROKEN,)}))
+
+
+async def test_a_machine_that_breaks_a_rule_stops_the_preview_that_would_change_it() -> None:
+    resource, _ = host(FACTS, refused("a"), ResultEvent(seconds=1))
+    with pytest.raises(ProviderError, match="os-ubuntu-2204"):
+        await resource.create(call(preview=True), inputs())
+    with pytest.raises(ProviderError, match="os-ubuntu-2204"):
+        await resource.update(call(preview=True), "gpu-0", {**inputs(), "reachable": True}, inputs(port=2222))
+
+
+async def test_a_machine_that_breaks_a_rule_and_is_not_to_be_changed_is_only_spoken_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    resource, children = host(FACTS, refused(), ResultEvent(seconds=1))
+    found = await resource.read(call(), "gpu-0", inputs(), inputs())
+    assert found.outputs["drift"] == []
+    assert "changes would be refused: gpu-0: it runs debian 12" in capsys.readouterr().err
+    await resource.update(call(preview=True), "gpu-0", {**inputs(), "reachable": True}, inputs(onDelete="forget"))
+    assert children.verbs == [Verb.PLAN]
+
+
 async def test_a_preview_of_a_changed_address_keeps_the_kubeconfig_with_the_new_address() -> None:
     resource, _ = host(FACTS, planned(), ResultEvent(seconds=1))
     old = {**inputs(), "kubeconfig": secret(KUBECONFIG), "reachable": True}
