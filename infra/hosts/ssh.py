@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +24,15 @@ _SILENCE_SECONDS: Final = 60
 
 @contextmanager
 def known_hosts(spec: HostSpec) -> Iterator[Path]:
-    """A known_hosts file that names this machine alone, for the length of a run."""
+    """A known_hosts file that names this machine alone, for the length of a run.
+
+    It lies in memory: a run that is killed, as every interrupted update kills some, would leave one on the disk.
+    """
     name = spec.host if spec.port == 22 else f"[{spec.host}]:{spec.port}"
-    with tempfile.NamedTemporaryFile("w", prefix="headframe-known-hosts-") as file:
+    with os.fdopen(os.memfd_create("known_hosts"), "w") as file:
         file.write(f"{name} {' '.join(spec.host_key.split()[:2])}\n")
         file.flush()
-        yield Path(file.name)
+        yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
 
 
 def connector_data(spec: HostSpec, known_hosts_file: Path) -> dict[str, Any]:
