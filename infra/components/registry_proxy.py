@@ -13,7 +13,7 @@ import pulumi_kubernetes as kubernetes
 
 from app.protocol.labels import CHUTES_NAMESPACE
 from app.protocol.ports import ClusterPort, NodePort
-from app.protocol.registry_proxy import ProxySettings, Upstream, nginx_settings, token_settings, upstreams
+from app.protocol.registry_proxy_settings import ProxySettings, Upstream, nginx_settings, token_settings, upstreams
 from infra.components.network import Traffic, name_lookups, to_machines
 from infra.components.node_program import NodeProgramArgs
 from infra.components.options import child, on_cluster

@@ -49,7 +49,7 @@ class NodeRole(StrEnum):
     GPU = "gpu"
 
 
-#: Where the component mounts what app.protocol.registry_proxy renders; the work folder it names must be writable.
+#: Where what app.protocol.registry_proxy_settings renders is mounted; the work folder it names must be writable.
 NGINX_CONFIGURATION: Final = "/etc/headframe/nginx.conf"
 
 _DELIVERED: Final[Mapping[NodeRole, tuple[ImageName, ...]]] = MappingProxyType(

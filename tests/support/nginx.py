@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from app.protocol.registry_proxy import ProxySettings, nginx_settings, token_settings
+from app.protocol.registry_proxy_settings import ProxySettings, nginx_settings, token_settings
 from lab.services.redis import free_port
 from tests.support.waiting import until
 

@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.protocol.registry_proxy import ProxySettings, Upstream, proxy_host
+from app.protocol.registry_proxy import proxy_host
+from app.protocol.registry_proxy_settings import ProxySettings, Upstream
 from lab.kubernetes.image_archive import Image, write_image
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol.registry_proxy import (
-    ProxySettings,
-    Upstream,
-    loopback_endpoint,
-    nginx_settings,
-    proxied_image,
-    token_settings,
-    upstreams,
-)
+from app.protocol.registry_proxy import loopback_endpoint, proxied_image
+from app.protocol.registry_proxy_settings import ProxySettings, Upstream, nginx_settings, token_settings, upstreams
 from app.protocol.validators import ValidatorEntry
 
 SETTINGS = ProxySettings(
