@@ -1,7 +1,7 @@
 """No-op converge of booted lab hosts: the host runner against ansible-core, same tasks, same hosts, in one run; and how
 long the preview of one of them takes.
 
-usage: python -m tests.bench.hosts [HOSTS]     (needs root; ansible-core comes into an environment of its own, by uv)
+usage: python -m tests.bench.hosts [HOSTS] [ROUNDS]     (needs root; ansible-core comes into an environment of its own, by uv)
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ _FILES: Final = tuple(f"/etc/headframe-bench/{number}" for number in range(10))
 _SYSCTL: Final = {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "2"}
 _SERVICES: Final = ("cron", "ssh")
 _ROUNDS: Final = 3
+#: What Ansible needs on a host and the runner does not.
+_FOR_ANSIBLE: Final = "apt-get -qq update && apt-get -y -qq install python3 python3-apt"
 
 
 def spec_of(machine: Machine) -> HostSpec:
@@ -103,23 +106,23 @@ def prepare_ansible(folder: Path, machines: tuple[Machine, ...]) -> list[str]:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    count, rounds = (*map(int, sys.argv[1:]), *(10, _ROUNDS)[len(sys.argv) - 1 :])
     names = tuple(f"bench-{number}" for number in range(count))
     with tempfile.TemporaryDirectory() as folder, booted_fleet(Path(folder), names) as fleet:
         machines = Machine.all_of(fleet)
         command = prepare_ansible(Path(folder), machines)
-        for machine in machines:  # what Ansible needs on a host and the runner does not
-            machine.fleet.ssh(machine.name, "apt-get -qq update && apt-get -y -qq install python3 python3-apt", 300)
+        with ThreadPoolExecutor(max_workers=count) as pool:
+            list(pool.map(lambda machine: fleet.ssh(machine.name, _FOR_ANSIBLE, 600), machines))
         specs = [spec_of(machine) for machine in machines]
         print("first round, untimed:")
         asyncio.run(ours(specs))
         theirs(command, Path(folder))
         print(f"no-op converge of {count} hosts, {len(playbook()[0]['tasks'])} tasks, load {os.getloadavg()[0]:.1f}:")
-        pairs = [(asyncio.run(ours(specs)), theirs(command, Path(folder))) for _ in range(_ROUNDS)]
+        pairs = [(asyncio.run(ours(specs)), theirs(command, Path(folder))) for _ in range(rounds)]
         print(f"preview of one host, load {os.getloadavg()[0]:.1f}:")
-        preview = min(asyncio.run(ours(specs[:1], Verb.PLAN)) for _ in range(_ROUNDS))
+        preview = min(asyncio.run(ours(specs[:1], Verb.PLAN)) for _ in range(rounds))
     best_ours, best_theirs = min(one for one, _ in pairs), min(two for _, two in pairs)
-    print(f"best of {_ROUNDS}: ansible {best_theirs:.1f} s, headframe {best_ours:.1f} s")
+    print(f"best of {rounds}: ansible {best_theirs:.1f} s, headframe {best_ours:.1f} s")
     print(f"ratio ansible : headframe = {best_theirs / best_ours:.1f} (aim 4, then 8)")
     print(f"preview of one host: {preview:.2f} s (aim 1.0)")
 
