@@ -1,7 +1,7 @@
 """No-op converge of booted lab hosts: the host runner against ansible-core, same tasks, same hosts, in one run; and how
 long the preview of one of them takes.
 
-usage: python -m tests.bench.hosts [HOSTS] [ROUNDS]     (needs root; ansible-core comes into an environment of its own, by uv)
+usage: python -m tests.bench.hosts [HOSTS] [ROUNDS]     (needs root; uv fetches ansible-core beside)
 """
 
 from __future__ import annotations
