@@ -82,12 +82,14 @@ def is_ready(node: str) -> str:
     """Shell condition: the cluster answers, and the node is Ready by a report of the kubelet that runs now.
 
     After a restart the last report of the kubelet before it still stands, and the new one's first may say otherwise.
-    A start that lies in the future (the clock was set back since) says nothing of the report.
+    A start that lies in the future (the clock was set back since) says nothing of the report. While systemd still has
+    a restart to do, it is the k3s of before that answers.
     """
     ready = '.status.conditions[?(@.type=="Ready")]'
     seen = f"{KUBECTL} get node {node} -o jsonpath='{{{ready}.status}} {{{ready}.lastHeartbeatTime}}' 2>/dev/null"
     started = 'date -d "$(systemctl show --property ExecMainStartTimestamp --value k3s)" +%s'
     return (
+        "! systemctl show --property Job k3s | grep -q '=[1-9]' && "
         f"[ -s {K3S_KUBECONFIG} ] && {KUBECTL} get --raw /readyz >/dev/null 2>&1 && "
         f'{seen} | {{ read -r status at; [ "$status" = True ] && started=$({started}) && '
         '{ [ "$(date -d "$at" +%s)" -gt "$started" ] || [ "$started" -gt "$(date +%s)" ]; }; }'

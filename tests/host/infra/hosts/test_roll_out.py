@@ -29,7 +29,7 @@ case "$*" in
     echo '{clusters: [{cluster: {simulated: true}}], users: [{user: {}}]}' > /etc/rancher/k3s/k3s.yaml
     systemd-notify --ready; exec sleep inf;;
   *"get --raw /readyz"*) systemctl is-active -q k3s;;
-  *"get node"*) echo True;;
+  *"get node"*) echo True "$(date -u +%FT%TZ)";;
   *uncordon*) log open;;
   *cordon*) log closed;;
   *"get pods"*) cat /var/lib/simulated-chutes 2>/dev/null; true;;

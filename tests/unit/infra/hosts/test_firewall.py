@@ -8,6 +8,8 @@ from ipaddress import IPv4Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.connectors.fake import FakeConnector
 from syrupy.assertion import SnapshotAssertion
 
 from app.protocol.ports import HostPort, NodePort
@@ -77,3 +79,35 @@ def test_the_rollback_is_armed_before_the_rules_and_disarmed_after_a_fresh_conne
 def test_without_a_firewall_ours_is_taken_away() -> None:
     run = run_fake(Verb.PLAN, host_spec(), {"nft list table inet headframe": "yes"})
     assert run.plan.changes == ("firewall | none of ours",)
+
+
+def test_taking_ours_away_leaves_no_rule_and_no_file() -> None:
+    run = run_fake(Verb.APPLY, host_spec(), {"nft list table inet headframe": "yes"})
+    assert run.error is None
+    assert "nft delete table inet headframe" in "\n".join(run.commands)
+    assert run.commands[-1].startswith("rm -f /etc/headframe/firewall.nft")
+
+
+def test_other_firewalls_are_turned_off_before_ours_is_laid() -> None:
+    answers = {"for unit in ufw": "ufw\nfirewalld", "dpkg-query": "ii |nftables|1", "then echo yes": "no"}
+    run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), answers)
+    assert run.error is None
+    commands = "\n".join(run.commands)
+    marks = ["ufw --force disable", "disable --now ufw", "disable --now firewalld", "nft -f /var/lib"]
+    places = [commands.rindex(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_rules_that_let_no_new_connection_in_are_refused_and_never_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[FakeConnector] = []
+
+    def connect(self: FakeConnector) -> None:
+        connected.append(self)
+        if len(connected) > 1:
+            raise ConnectError("timed out")
+
+    monkeypatch.setattr(FakeConnector, "connect", connect)
+    run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), {"dpkg-query": "ii |nftables|1", "then echo yes": "no"})
+    assert run.error is not None
+    assert run.error.operation == "firewall | port map"
+    assert not any("install -D" in command for command in run.commands)
