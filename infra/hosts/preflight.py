@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from infra.spec import HostFacts, HostRole, HostSpec, Verb
+from infra.spec import HostFacts, HostRole, HostSpec, HostState, Verb
 from policies.rules.declared import Allowances, Role
 from policies.rules.model import Level
 from policies.rules.observed import ObservedHost, check_host
@@ -15,7 +15,7 @@ _ARCHITECTURES: Final = ("x86_64", "aarch64")
 
 def objections(verb: Verb, spec: HostSpec, facts: HostFacts) -> tuple[str, ...]:
     """Reasons not to touch the machine; none when all is well. A machine that breaks a rule may still be drained,
-    rebooted and left."""
+    rebooted and left, and changed while it is drained."""
     found: list[str] = []
     if facts.os_id not in _SYSTEMS:
         found.append(f"{spec.name} runs {facts.os_id or 'an unknown system'}; wanted one of {', '.join(_SYSTEMS)}")
@@ -33,6 +33,7 @@ def _broken_rules(spec: HostSpec, facts: HostFacts) -> tuple[str, ...]:
         name=spec.name,
         role=Role.CONTROL if spec.role is HostRole.CONTROL else Role.GPU,
         address=spec.public_address,
+        drained=spec.state is HostState.DRAINED,
         simulated_gpus=judged.simulated_gpus,
         kubernetes_version=spec.k3s.version if spec.k3s else None,
         os_id=facts.os_id,

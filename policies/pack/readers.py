@@ -113,6 +113,7 @@ def observed_host(properties: Mapping[str, Any], node: DeclaredNode) -> Observed
         name=node.name,
         role=node.role,
         address=node.address,
+        drained=props.get("state") == "drained",
         simulated_gpus=node.simulated_gpus,
         kubernetes_version=text(k3s.get("version")) if isinstance(k3s, dict) else None,
         os_id=text(facts.get("osId")),

@@ -31,6 +31,8 @@ class ObservedHost:
     name: str
     role: Role
     address: str | None = None
+    #: It earns nothing, and must be able to be mended, changed and left whatever it breaks.
+    drained: bool = False
     simulated_gpus: bool = False
     kubernetes_version: str | None = None
     os_id: str | None = None
@@ -50,7 +52,9 @@ class ObservedHost:
 
 
 def check_host(host: ObservedHost, allowances: Allowances) -> Iterator[Finding]:
-    """All rules over one observed machine."""
+    """All rules over one observed machine; none over one that is drained."""
+    if host.drained:
+        return
     yield from supported_system(host, allowances.operating_systems)
     yield from kubernetes_fit(host)
     yield from ram_covers_vram(host)

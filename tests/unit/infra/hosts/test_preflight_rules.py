@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.hosts.preflight import objections
-from infra.spec import HostFacts, HostRole, HostSpec, JudgedBy, Verb
+from infra.spec import HostFacts, HostRole, HostSpec, HostState, JudgedBy, Verb
 from infra.spec.facts import GpuFacts
 from tests.support.settings import HOST_KEY
 
@@ -64,3 +64,10 @@ def test_a_machine_that_leaves_by_another_address_is_refused() -> None:
 def test_a_machine_that_breaks_a_rule_can_still_be_drained_and_left() -> None:
     for verb in (Verb.DRAIN, Verb.REBOOT, Verb.STOP, Verb.WIPE):
         assert objections(verb, spec(HostRole.GPU, JudgedBy()), FACTS) == ()
+
+
+def test_a_machine_that_is_drained_may_be_changed_whatever_it_breaks() -> None:
+    drained = spec(HostRole.GPU, JudgedBy()).model_copy(update={"state": HostState.DRAINED})
+    assert objections(Verb.APPLY, drained, FACTS) == ()
+    other = FACTS.model_copy(update={"os_id": "arch"})
+    assert "runs arch" in "".join(objections(Verb.APPLY, drained, other))

@@ -204,6 +204,14 @@ def test_what_a_preview_does_not_know_is_not_judged_and_hides_nothing_else(entri
     assert list(violations(unsure)) == ["ip-unique"]
 
 
+def test_a_drained_machine_that_breaks_a_rule_holds_up_nobody(entries: list[Entry]) -> None:
+    broken = copy.deepcopy(entries)
+    facts(osVersion="24.04", varSnapGib=1)(broken)
+    assert list(violations(broken)) == ["storage-var-snap", "os-ubuntu-2204"]
+    set_prop(HOST, "gpu-0", state="drained")(broken)
+    assert violations(broken) == {}
+
+
 def test_a_missing_fact_is_refused_not_ignored(entries: list[Entry]) -> None:
     broken = copy.deepcopy(entries)
     del named(broken, NODE, "gpu-0")["props"]["publicIp"]
