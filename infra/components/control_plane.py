@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 
@@ -54,8 +54,9 @@ class ControlPlane(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ControlPlaneArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
+        addresses = tuple(address for entry in settings.validators for address in (entry.api, entry.socket))
         declared = declared_node(settings.control, settings.miner.hotkey_ss58)
-        shown = properties(declared, settings.allowances)
+        shown = properties(replace(declared, validators=addresses), settings.allowances)
         super().__init__("headframe:infra:ControlPlane", name, shown, opts)
         self.host = self._declare_host(name, args)
         inside = pulumi.ResourceOptions(parent=self)

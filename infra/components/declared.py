@@ -23,6 +23,7 @@ def properties(declared: DeclaredNode, allowances: AllowanceSettings) -> Mapping
         "simulatedGpus": declared.simulated_gpus,
         "hostKey": declared.host_key,
         "reachedBySsh": declared.reached_by_ssh,
+        **({"validators": list(declared.validators)} if declared.validators else {}),
         "allowances": {
             "networks": [str(network) for network in allowances.networks],
             "simulatedGpus": allowances.simulated_gpus,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from infra.settings.mistakes import Mistake, config_path, remove_command, set_command
+from infra.settings.programs import ValidatorSettings
 from infra.settings.tree import AllowanceSettings, BareGpuNode, ControlSettings, FleetSettings, GpuNode, TeeGpuNode
 from policies.rules import catalogue, declared
 from policies.rules.declared import Allowances, DeclaredNode, Role
@@ -63,7 +64,9 @@ def check(settings: FleetSettings) -> tuple[list[Mistake], list[Finding]]:
     """Mandatory findings as mistakes with their path, and the advisory ones as they are."""
     machines: list[_Machine] = [(("control",), settings.control)]
     machines += [(("gpu_nodes", index), node) for index, node in enumerate(settings.gpu_nodes)]
-    return _judged(machines, settings.miner.hotkey_ss58, allowances(settings.allowances))
+    permitted = allowances(settings.allowances)
+    mistakes, warnings = _judged(machines, settings.miner.hotkey_ss58, permitted)
+    return [*mistakes, *_without_tls(settings.validators, permitted)], warnings
 
 
 def check_parts(values: Mapping[str, object]) -> list[Mistake]:
@@ -76,7 +79,12 @@ def check_parts(values: Mapping[str, object]) -> list[Mistake]:
         for index, node in enumerate(nodes if isinstance(nodes, list) else [])
     ]
     machines = [(at, part) for at, part in parts if isinstance(part, ControlSettings | BareGpuNode | TeeGpuNode)]
-    return _judged(machines, None, allowances(permitted))[0]
+    validators = values.get("validators")
+    entries = [_read(ValidatorSettings, entry) for entry in validators] if isinstance(validators, list) else []
+    return [
+        *_judged(machines, None, allowances(permitted))[0],
+        *_without_tls(entries, allowances(permitted)),
+    ]
 
 
 def _judged(machines: list[_Machine], hotkey: str | None, permitted: Allowances) -> tuple[list[Mistake], list[Finding]]:
@@ -91,6 +99,16 @@ def _judged(machines: list[_Machine], hotkey: str | None, permitted: Allowances)
         else:
             mistakes.append(_mistake(steps, finding))
     return mistakes, warnings
+
+
+def _without_tls(validators: Sequence[ValidatorSettings | None], permitted: Allowances) -> Iterator[Mistake]:
+    """Validators whose words could be anybody's; None stands for an entry with mistakes of its own."""
+    for index, entry in enumerate(validators):
+        for key, scheme in (("api", "https"), ("socket", "wss")):
+            address = getattr(entry, key, "")
+            for finding in declared.validator_tls(f"validator {index}", address, allowed=permitted.networks):
+                path = config_path(["validators", index, key])
+                yield Mistake(path, str(finding), set_command(path, f"{scheme}://{address.split('://', 1)[1]}"))
 
 
 def _read(kind: Any, value: object) -> Any:

@@ -76,6 +76,7 @@ def declared_node(properties: Mapping[str, Any]) -> DeclaredNode:
         simulated_gpus=props.get("simulatedGpus") is True,
         host_key=text(props.get("hostKey", "")),
         reached_by_ssh=props.get("reachedBySsh") is not False,
+        validators=texts(props.get("validators")),
     )
 
 

@@ -72,6 +72,12 @@ KUBERNETES_FIT: Final = Rule(
 SIMULATED_GPUS: Final = Rule(
     "simulated-gpus", Sight.DECLARED, _M, "Simulated GPUs appear only in stacks that allow them by name."
 )
+VALIDATOR_TLS: Final = Rule(
+    "validator-tls",
+    Sight.DECLARED,
+    _M,
+    "Validators are reached by TLS; without it only in networks that a stack allows by name.",
+)
 
 _ALL: Final = (
     GPU_RAM_COVERS_VRAM,
@@ -95,6 +101,7 @@ _ALL: Final = (
     CONTROL_HOST_SIZE,
     KUBERNETES_FIT,
     SIMULATED_GPUS,
+    VALIDATOR_TLS,
 )
 
 #: All rules by name, in the order of the documentation.

@@ -11,6 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Final
 
 from app.protocol.gpus import GPU_MODELS
+from app.protocol.validators import plain_host
 from policies.rules import catalogue
 from policies.rules.model import Finding, Level
 
@@ -64,6 +65,8 @@ class DeclaredNode:
     host_key: str | None = None
     #: Confidential machines cannot be entered, so they have no host key.
     reached_by_ssh: bool = True
+    #: Addresses of the validators' APIs and sockets, on the control host.
+    validators: tuple[str, ...] = ()
 
 
 def ram_covers_vram(node: DeclaredNode, *, minimum_ratio: float = 1.0) -> Iterator[Finding]:
@@ -184,6 +187,23 @@ def simulated_gpus(node: DeclaredNode, *, allowed: bool = False) -> Iterator[Fin
         )
 
 
+def validator_tls(subject: str, address: str, *, allowed: Iterable[IPv4Network] = ()) -> Iterator[Finding]:
+    """A validator's unsigned messages end deployments (spec: protocol 23.2, 13): TLS tells that they are its own."""
+    host = plain_host(address)
+    if host is None:
+        return
+    try:
+        known = any(IPv4Address(host) in network for network in allowed)
+    except AddressValueError:
+        known = False
+    if not known:
+        yield catalogue.VALIDATOR_TLS.finding(
+            subject,
+            f"the validator's address {address} is not encrypted",
+            "use wss:// for its socket and https:// for its API, or allow its network in a stack for trials",
+        )
+
+
 def check_node(node: DeclaredNode, allowances: Allowances) -> Iterator[Finding]:
     """All rules over one declared machine."""
     yield from node_name(node)
@@ -192,6 +212,8 @@ def check_node(node: DeclaredNode, allowances: Allowances) -> Iterator[Finding]:
     yield from ram_covers_vram(node)
     yield from control_host_size(node, small_allowed=allowances.small_control_host)
     yield from simulated_gpus(node, allowed=allowances.simulated_gpus)
+    for address in node.validators:
+        yield from validator_tls(node.name, address, allowed=allowances.networks)
 
 
 def check_fleet(nodes: Iterable[DeclaredNode]) -> Iterator[Finding]:

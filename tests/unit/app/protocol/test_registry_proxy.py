@@ -29,7 +29,7 @@ def test_each_validator_has_its_registry_and_strange_hosts_the_default() -> None
 
 
 def test_registries_come_from_the_configured_validators() -> None:
-    entry = ValidatorEntry(hotkey="5V", api="http://a", socket="http://a", registry="http://192.0.2.1:8090")
+    entry = ValidatorEntry(hotkey="5V", api="https://a", socket="wss://a", registry="http://192.0.2.1:8090")
     assert upstreams([entry]) == {"5V": Upstream("http", "192.0.2.1", 8090)}
 
 

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 
 from infra.settings import BareGpuNode, NodeState, SettingsError, TeeGpuNode, load
 from infra.settings.load import validate
+from infra.settings.programs import PUBLIC_VALIDATOR
 from infra.settings.source import MappingSource, parsed
 from tests.support.settings import HOST_KEY, SECRETS, config, fleet, gpu_node, lab_fleet, stack_file
+
+
+def validator(**changes: str) -> dict[str, str]:
+    return {"hotkey": PUBLIC_VALIDATOR, "api": "https://v.example", "socket": "wss://v.example"} | changes
 
 
 def mistakes(values: dict[str, Any], secrets: dict[str, str] | None = None) -> dict[str, tuple[str, str]]:
@@ -67,6 +72,8 @@ def test_twenty_mistakes_are_twenty_messages() -> None:
         ({"gpu_nodes": [gpu_node("a", "9.0.0.1", gpu="h1000")]}, "gpu_nodes[0].ram_gib", "not known"),
         ({"kubernetes": {"version": "v1.33.4", "source": "https://x.example/k3s"}}, "kubernetes", "sha256"),
         ({"gpu_runtime": {"chart": "x", "repository": "https://x.example"}}, "gpu_runtime", "version"),
+        ({"validators": [validator(socket="ws://v.example")]}, "validators[0].socket", "not encrypted"),
+        ({"validators": [validator(), validator(api="http://9.0.0.99")]}, "validators[1].api", "not encrypted"),
         ({"gpu_runtime": {"chart": "x", "repository": "https://x.example", "version": "1"}}, "gpu_runtime", "digest"),
     ],
 )
@@ -74,6 +81,15 @@ def test_each_rule_stops_the_settings_and_names_the_place(changes: dict[str, Any
     wrong, command = mistakes(fleet(**changes))[path]
     assert words in wrong
     assert shlex.split(command)[:4] in (["pulumi", "config", "set", "--path"], ["pulumi", "config", "rm", "--path"])
+
+
+def test_a_validator_without_tls_is_refused_beside_other_mistakes_and_taken_in_an_allowed_network() -> None:
+    plain = validator(api="http://198.18.0.1:8000", socket="ws://198.18.0.1:8000")
+    found = mistakes(fleet(validators=[plain, {"hotkey": "no"}], typo={}))
+    assert found["validators[0].socket"][1].endswith("wss://198.18.0.1:8000")
+    assert "validators[0].api" in found
+    loaded = config(validators=[plain], allowances={"networks": ["198.18.0.0/15"]})
+    assert loaded.settings.validators[0].socket == plain["socket"]
 
 
 def test_a_small_control_host_is_a_mistake_in_production_and_a_warning_where_it_is_allowed() -> None:

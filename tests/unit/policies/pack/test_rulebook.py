@@ -170,6 +170,7 @@ def no_provider(entries: list[Entry]) -> None:
         (set_prop(NODE, "gpu-0", hostKey=""), "ssh-host-key"),
         (set_prop(NODE, "gpu-0", simulatedGpus=True), "simulated-gpus"),
         (set_prop(CONTROL, "control", ramGib=8.0), "control-host-size"),
+        (set_prop(CONTROL, "control", validators=["https://v.example", "ws://v.example"]), "validator-tls"),
         (facts(osVersion="24.04"), "os-ubuntu-2204"),
         (facts(kernel="4.4.0"), "kubernetes-fit"),
         (facts(addresses=["10.0.0.7"]), "ip-on-interface"),

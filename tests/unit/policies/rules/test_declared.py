@@ -83,6 +83,23 @@ def test_allowances_permit_only_what_they_name() -> None:
     assert names(lab, Allowances(networks=(IPv4Network("198.18.0.0/15"),), simulated_gpus=True)) == []
 
 
+@pytest.mark.parametrize(
+    ("address", "is_refused"),
+    [
+        ("wss://v.example", False),
+        ("https://9.0.0.1:8443", False),
+        ("ws://v.example", True),
+        ("http://9.0.0.1", True),
+        ("ws://127.0.0.1:1", True),
+        ("ws://198.18.0.1:8000", False),
+    ],
+)
+def test_a_validator_is_reached_by_tls_or_in_an_allowed_network(address: str, is_refused: bool) -> None:
+    control = DeclaredNode(name="control", role=Role.CONTROL, address="9.0.0.9", validators=(address,))
+    allowed = Allowances(networks=(IPv4Network("198.18.0.0/15"),))
+    assert names(control, allowed) == (["validator-tls"] if is_refused else [])
+
+
 def test_a_small_control_host_is_only_a_warning_where_it_is_allowed() -> None:
     small = changed(role=Role.CONTROL, cores=1, ram_gib=1, gpu=None)
     levels = [finding.level for finding in declared.check_node(small, Allowances(small_control_host=True))]

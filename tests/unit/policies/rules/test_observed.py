@@ -104,4 +104,4 @@ def test_no_axon_is_announced() -> None:
 def test_the_table_of_rules_is_current() -> None:
     assert FILE.read_text() == rendered(), "run: .venv/bin/python -m policies.rules.table"
     assert set(mandatory()) < set(RULES)
-    assert len(RULES) == 21
+    assert len(RULES) == 22
