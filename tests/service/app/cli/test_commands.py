@@ -12,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from app.api import bootstrap
 from app.cli import output, tee
 from app.cli.main import run
 from app.protocol.signing import Header, body_digest, message_v1, verify
@@ -146,8 +147,10 @@ async def test_usage_errors_end_with_2_and_an_absent_api_with_1(commands: Comman
 
 
 async def test_add_node_follows_the_stream_and_fails_unless_it_was_completed(
-    commands: Commands, tmp_path: Path
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bootstrap, "SETTLE_SECONDS", 0.5)  # how long the API waits for a node to be Ready
+    monkeypatch.setattr(bootstrap, "SETTLE_POLL_SECONDS", 0.1)
     options = ("--validator", VALIDATOR.ss58, "--hourly-cost", "2.5", "--gpu-short-ref", "h100_sxm")
     async with SimulatedWorker("127.9.1.1").listening(tmp_path) as worker:
         add = ("add-node", "--name", worker.name, *options, "--agent-api", worker.agent_url)
