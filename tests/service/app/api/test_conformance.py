@@ -6,7 +6,6 @@ Lines that other rooms prove are listed with their tests in docs/coverage/contro
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -62,16 +61,12 @@ def access(tmp_path: Path) -> Access:
     return Access(path)
 
 
-def test_signing_a_signature_of_ours_verifies_with_an_independent_sr25519_library() -> None:
-    """The published vectors are in tests/unit/app/protocol/test_signing.py."""
-    cache = Path(os.environ.get("HEADFRAME_CACHE", str(Path.home() / ".cache" / "headframe")))
-    python = cache / "public-cli-0.1.0" / "bin" / "python"
-    if not python.exists():
-        pytest.skip("the public client's environment, which holds another sr25519 library, could not be had")
+def test_signing_a_signature_of_ours_verifies_with_an_independent_sr25519_library(public_python: Path) -> None:
+    """The public client has one. The published vectors are in tests/unit/app/protocol/test_signing.py."""
     message = message_v1((MINER.ss58,), "1767225600", "miner")
     arguments = [MINER.sign(message), message.hex(), (MINER.keypair.public_key or b"").hex()]
     done = subprocess.run(
-        [python, "-c", INDEPENDENT, *arguments], capture_output=True, text=True, check=True, timeout=60
+        [public_python, "-c", INDEPENDENT, *arguments], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "True"
 

@@ -1,16 +1,12 @@
 """The public command line package, unchanged, against our API and the simulated validator, command by command.
 
-It comes from the package registry into a virtual environment of its own; where that cannot be had, the tests are
-skipped and say so.
+It comes from the package registry into a virtual environment of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,26 +23,7 @@ from tests.support.waiting import in_thread
 
 pytestmark = pytest.mark.service
 
-PACKAGE = "chutes-miner-cli==0.1.0"
 NODE = SERVERS[0][0]
-
-
-@pytest.fixture(scope="session")
-def public_client() -> Path:
-    """The public client's executable, installed once per machine."""
-    cache = Path(os.environ.get("HEADFRAME_CACHE", str(Path.home() / ".cache" / "headframe")))
-    folder = cache / "public-cli-0.1.0"
-    executable = folder / "bin" / "chutes-miner"
-    if not executable.exists():
-        uv = shutil.which("uv") or str(cache / "uv" / "bin" / "uv")
-        try:
-            subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(folder)], check=True, capture_output=True)
-            install = [uv, "pip", "install", "-q", "--python", str(folder / "bin" / "python"), PACKAGE]
-            subprocess.run(install, check=True, capture_output=True, text=True, timeout=200)
-        except (OSError, subprocess.SubprocessError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(f"{PACKAGE} could not be had from the package registry: {error}")
-    return executable
 
 
 class Client:
@@ -63,7 +40,7 @@ class Client:
 
 @pytest.fixture
 async def client(
-    public_client: Path, database_url: str, redis: object, redis_server: EmbeddedRedis, tmp_path: Path
+    public_python: Path, database_url: str, redis: object, redis_server: EmbeddedRedis, tmp_path: Path
 ) -> AsyncIterator[Client]:
     hotkey = tmp_path / "hotkey.json"
     seed = hashlib.sha256(b"headframe test key miner").hexdigest()
@@ -72,7 +49,7 @@ async def client(
         SimulatedValidator(VALIDATOR.ss58).listening() as validator,
         serving(settings(database_url, redis_server.url, validator=entry_of(validator))) as url,
     ):
-        yield Client(public_client, hotkey, url, validator)
+        yield Client(public_python.with_name("chutes-miner"), hotkey, url, validator)
 
 
 async def test_local_inventory_lock_unlock_and_purges_run_unchanged(client: Client) -> None:
