@@ -64,18 +64,9 @@ def test_a_dependent_follows_its_owner(api_server: LocalApiServer) -> None:
         assert eventually(lambda: admin.get(f"{path}/dependent").status_code == 404)
 
 
-def test_an_outage_keeps_data_and_address(tmp_path: Path) -> None:
-    with LocalApiServer(tmp_path / "k", controllers=()) as server, client(server) as admin:
-        admin.post("/api/v1/namespaces/default/configmaps", json={"metadata": {"name": "kept"}})
-        server.stop()
-        assert not server.is_running
-        with pytest.raises(httpx.TransportError):
-            admin.get("/version")
-        server.start()
-        assert admin.get("/api/v1/namespaces/default/configmaps/kept").status_code == 200
-
-
-def test_its_processes_die_with_a_killed_parent_and_the_folder_can_be_used_again(tmp_path: Path) -> None:
+def test_its_processes_die_with_a_killed_parent_and_in_the_same_folder_an_outage_keeps_data_and_address(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "k"
     program = (
         "import sys, time; from pathlib import Path; from lab.kubernetes.apiserver import LocalApiServer\n"
@@ -88,4 +79,10 @@ def test_its_processes_die_with_a_killed_parent_and_the_folder_can_be_used_again
         os.kill(parent.pid, signal.SIGKILL)
     assert eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
     with LocalApiServer(folder, controllers=()) as server, client(server) as admin:
-        assert admin.get("/readyz").status_code == 200
+        admin.post("/api/v1/namespaces/default/configmaps", json={"metadata": {"name": "kept"}})
+        server.stop()
+        assert not server.is_running
+        with pytest.raises(httpx.TransportError):
+            admin.get("/version")
+        server.start()
+        assert admin.get("/api/v1/namespaces/default/configmaps/kept").status_code == 200
