@@ -1,7 +1,11 @@
-"""Carries a plan out: deletes, goes on after errors, reports what happened. Two cleaners of one cache take turns."""
+"""Carries a plan out: deletes, goes on after errors, reports what happened. Two cleaners of one cache take turns.
+
+Nothing is deleted whose state cannot be told: an unreadable entry, or a chute's lock that cannot be looked at.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -19,7 +23,10 @@ from agent.cache.scan import CacheEntry, scan_cache
 _LOCK: Final = ".headframe-cleaner.lock"
 #: A program that uses a chute's directory may hold this file in it locked (flock): then nothing in it is deleted.
 IN_USE: Final = ".headframe-in-use.lock"
-_LOCK_WAIT_SECONDS: Final = 60.0
+LOCK_WAIT_SECONDS: Final = 60.0
+_LOCK_POLL_SECONDS: Final = 0.2
+#: What stands in a lock's place is no lock: nothing is there, or a link, or a socket.
+_NO_LOCK: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 
 
 class ExitCode(IntEnum):
@@ -32,7 +39,10 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What a run did; printed as JSON. `freed_bytes` counts what was, or with `dry_run` would have been, deleted."""
+    """What a run did; printed as JSON. `freed_bytes` counts what was, or with `dry_run` would have been, deleted.
+
+    Where a part of the cache could not be read the bytes are lower bounds, and nothing is "within the limit".
+    """
 
     dry_run: bool
     before_bytes: int
@@ -49,7 +59,7 @@ class CleaningReport:
 
 
 class CacheBusyError(RuntimeError):
-    """Another cleaner works on this cache for longer than we wait."""
+    """Another cleaner works on this cache for longer than we wait: it does what we came for."""
 
 
 def clean(
@@ -58,6 +68,7 @@ def clean(
     *,
     civitai: Path | None = None,
     dry_run: bool = False,
+    lock_wait_seconds: float = LOCK_WAIT_SECONDS,
     now: Callable[[], float] = time.time,
 ) -> CleaningReport:
     """Bring a cache within its limits.
@@ -68,7 +79,7 @@ def clean(
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no directory; mount the cache there or set HF_HOME")
-    with _exclusive(root / _LOCK):
+    with _exclusive(root / _LOCK, lock_wait_seconds):
         scan = scan_cache(root, civitai)
         plan = plan_cleaning(scan, policy, now())
         done: list[Deletion] = []
@@ -79,11 +90,17 @@ def clean(
                 done.append(deletion)
             else:
                 problems.append(problem)
-        return _report(plan, policy, done, problems, dry_run=dry_run)
+        return _report(plan, policy, done, problems, is_complete=not scan.problems, dry_run=dry_run)
 
 
 def _report(
-    plan: CachePlan, policy: CachePolicy, done: list[Deletion], problems: list[str], *, dry_run: bool
+    plan: CachePlan,
+    policy: CachePolicy,
+    done: list[Deletion],
+    problems: list[str],
+    *,
+    is_complete: bool,
+    dry_run: bool,
 ) -> CleaningReport:
     freed = sum(deletion.entry.size_bytes for deletion in done)
     deleted: tuple[dict[str, str | int | float], ...] = tuple(
@@ -105,31 +122,38 @@ def _report(
         policy.limit_bytes,
         deleted,
         tuple(problems),
-        after <= policy.limit_bytes,
+        is_complete and after <= policy.limit_bytes,
     )
 
 
 def _delete(entry: CacheEntry, root: Path) -> str | None:
     """Delete one entry; the problem if there was one."""
-    if entry.chute_id and _is_locked(root / entry.chute_id / IN_USE):
-        return f"{entry.name}: in use by {entry.chute_id}"
-    for path in entry.paths:
-        try:
+    try:
+        if entry.chute_id and _is_locked(root / entry.chute_id / IN_USE):
+            return f"{entry.name}: in use by {entry.chute_id}"
+        for path in entry.paths:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        except OSError as error:
-            return f"{path}: {error.strerror}"
+    except OSError as error:
+        return f"{error.filename or entry.root}: {error.strerror}"
     return None
 
 
 def _is_locked(path: Path) -> bool:
+    """Whether a program holds this lock.
+
+    Raises:
+        OSError: nobody can tell.
+    """
     try:
         # The chute made this file: it may be a pipe, which would keep us waiting, or a link.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _NO_LOCK:
+            return False
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -140,18 +164,22 @@ def _is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def _exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + _LOCK_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise CacheBusyError(f"another cleaner holds {path}") from None
-                time.sleep(0.2)
+        deadline = time.monotonic() + wait_seconds
+        while not _took(descriptor):
+            if time.monotonic() > deadline:
+                raise CacheBusyError(f"another cleaner has held {path} for {wait_seconds:g} s; it does the cleaning")
+            time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _took(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

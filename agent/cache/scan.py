@@ -1,24 +1,30 @@
 """Reads a cache directory: which revisions of which repositories, which single files, how big, last used when.
 
-Reads only. What vanishes while it is read is left out; what cannot be read is reported and left alone. Chutes write
-their directories themselves: a link in the place of a folder may lead into another chute's, and is not followed.
+Reads only. What vanishes while it is read is left out; what cannot be read is reported, and nothing of it becomes an
+entry, so that nothing of it is deleted. Chutes write their directories themselves: a link in the place of a folder may
+lead into another chute's, and is not followed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from agent.cache.reading import allocated_bytes, directories, files_below, names_below
 
 _REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
 _CHUTE_ID_LENGTH: Final = 36
 _LONGEST_REVISION_BYTES: Final = 256
-_MODEL_FILE: Final = "*.safetensors"
-#: Written by the job builder: chute id -> Unix seconds of its last start.
+_MODEL_FILE: Final = ".safetensors"
+#: For whoever starts chutes to write: chute id -> Unix seconds of its last start.
 LEDGER: Final = ".headframe-usage.json"
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class CacheEntry:
 
 @dataclass(frozen=True)
 class CacheScan:
-    """What a cache holds, and what could not be read."""
+    """What a cache holds, and what could not be read: with such problems the total is a lower bound."""
 
     entries: tuple[CacheEntry, ...]
     problems: tuple[str, ...] = ()
@@ -61,28 +67,43 @@ class _Blob:
 
 
 def scan_cache(root: Path, civitai: Path | None = None) -> CacheScan:
-    """Everything under a cache's root: the common hub, and every chute's own."""
-    ledger = _read_ledger(root / LEDGER)
-    entries: list[CacheEntry] = []
-    problems: list[str] = []
-    places = [("", root)] + [
-        (path.name, path) for path in _directories(root.resolve()) if len(path.name) == _CHUTE_ID_LENGTH
-    ]
-    for chute_id, place in places:
-        for repository in _directories(place / "hub"):
+    """Everything under a cache's root: the common hub, and every chute's own.
+
+    Raises:
+        OSError: the root itself cannot be read.
+    """
+    found = _Findings()
+    ledger = found.read(root / LEDGER, _read_ledger) or {}
+    chutes = [path for path in directories(root.resolve()) if len(path.name) == _CHUTE_ID_LENGTH]
+    for chute_id, place in [("", root), *((path.name, path) for path in chutes)]:
+        for repository in found.read(place / "hub", directories) or ():
             if repository.name.startswith(_REPOSITORY_PREFIXES):
-                try:
-                    entries += _revisions(repository, chute_id)
-                except OSError as error:
-                    problems.append(f"{repository}: {error.strerror}")
+                found.entries += found.read(repository, partial(_revisions, chute_id=chute_id)) or ()
         folder = civitai if civitai is not None and not chute_id else place / "civitai"
-        entries += _files(folder, chute_id)
-    return CacheScan(tuple(_with_ledger(entries, ledger)), tuple(problems))
+        for file in found.read(folder, _model_files) or ():
+            found.entries += found.read(file, partial(_single_file, chute_id=chute_id)) or ()
+    return CacheScan(tuple(_with_ledger(found.entries, ledger)), tuple(found.problems))
+
+
+@dataclass
+class _Findings:
+    """What a scan has gathered so far."""
+
+    entries: list[CacheEntry] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def read(self, path: Path, how: Callable[[Path], Found]) -> Found | None:
+        """Read one thing; what cannot be read becomes a problem, never a silent nothing."""
+        try:
+            return how(path)
+        except OSError as error:
+            self.problems.append(f"{error.filename or path}: {error.strerror or error}; nothing of {path} is touched")
+            return None
 
 
 def _revisions(repository: Path, chute_id: str) -> list[CacheEntry]:
-    blobs = {path.name: _measure(path) for path in _files_in(repository / "blobs")}
-    snapshots = _directories(repository / "snapshots")
+    blobs = {path.name: _measured(status) for path, status in files_below(repository / "blobs").items()}
+    snapshots = directories(repository / "snapshots")
     own = {snapshot: _own_bytes(snapshot, blobs) for snapshot in snapshots}
     if len(snapshots) <= 1:
         size = sum(blob.size_bytes for blob in blobs.values()) + sum(own.values())
@@ -114,13 +135,12 @@ def _going_with(revision: str, later: set[str], blobs: Mapping[str, _Blob]) -> l
 def _own_bytes(snapshot: Path, blobs: Mapping[str, _Blob]) -> int:
     """Notes which blobs a revision uses; the size of the files that it holds itself, where there are no links."""
     size = 0
-    for directory, _, names in os.walk(snapshot):
-        for path in (Path(directory) / name for name in names):
-            blob = blobs.get(path.readlink().name) if path.is_symlink() else None
-            if blob is not None:
-                blob.revisions.add(snapshot.name)
-            else:
-                size += path.lstat().st_size
+    for path in names_below(snapshot):
+        blob = blobs.get(path.readlink().name) if path.is_symlink() else None
+        if blob is not None:
+            blob.revisions.add(snapshot.name)
+        else:
+            size += allocated_bytes(path.lstat())
     return size
 
 
@@ -131,7 +151,7 @@ def _last_used(snapshot: Path, blobs: Mapping[str, _Blob]) -> float:
 
 
 def _refs_to(repository: Path, revision: str) -> list[Path]:
-    return [path for path in _files_in(repository / "refs") if _start_of(path) == revision]
+    return [path for path in files_below(repository / "refs") if _start_of(path) == revision]
 
 
 def _start_of(path: Path) -> str:
@@ -143,21 +163,26 @@ def _newest(repository: Path, blobs: Mapping[str, _Blob]) -> float:
     return max((blob.last_used for blob in blobs.values()), default=repository.stat().st_mtime)
 
 
-def _files(folder: Path, chute_id: str) -> list[CacheEntry]:
-    entries = []
-    for path in sorted(folder.glob(_MODEL_FILE)) if folder.is_dir() and not folder.is_symlink() else ():
-        try:
-            blob = _measure(path)
-        except OSError:
-            continue
-        entries.append(CacheEntry(path.name, path, (path,), blob.size_bytes, blob.last_used, chute_id))
-    return entries
+def _model_files(folder: Path) -> list[Path]:
+    if folder.is_symlink():
+        return []
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(_MODEL_FILE))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def _measure(path: Path) -> _Blob:
-    stat = path.lstat()
+def _single_file(path: Path, chute_id: str) -> list[CacheEntry]:
+    try:
+        blob = _measured(path.lstat())
+    except FileNotFoundError:
+        return []
+    return [CacheEntry(path.name, path, (path,), blob.size_bytes, blob.last_used, chute_id)]
+
+
+def _measured(status: os.stat_result) -> _Blob:
     # Where access times are not kept (noatime) they stand at creation: the later of both is the better guess.
-    return _Blob(stat.st_size, max(stat.st_atime, stat.st_mtime))
+    return _Blob(allocated_bytes(status), max(status.st_atime, status.st_mtime))
 
 
 def _with_ledger(entries: Iterable[CacheEntry], ledger: Mapping[str, float]) -> list[CacheEntry]:
@@ -177,26 +202,10 @@ def _with_ledger(entries: Iterable[CacheEntry], ledger: Mapping[str, float]) -> 
 def _read_ledger(path: Path) -> dict[str, float]:
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except ValueError:
+        content = None
     if not isinstance(content, dict):
-        return {}
+        raise OSError(errno.EBADMSG, "no JSON object, so the files alone tell when they were used", str(path))
     return {str(name): float(value) for name, value in content.items() if isinstance(value, int | float)}
-
-
-def _directories(folder: Path) -> list[Path]:
-    if folder.is_symlink():
-        return []
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    except OSError:
-        return []
-
-
-def _files_in(folder: Path) -> list[Path]:
-    if folder.is_symlink():
-        return []
-    try:
-        return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    except OSError:
-        return []

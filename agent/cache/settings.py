@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent.cache.cleaning import LOCK_WAIT_SECONDS
 from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride, limits_of
 
 
@@ -26,10 +27,13 @@ class CleanerSettings(BaseSettings):
     cache_overrides: dict[str, CacheOverride | int] = Field(default_factory=dict)
     node_name: str = ""
     dry_run: bool = False
-    #: In an init container a partial success must not stop the chute: exit code 3 becomes 0.
+    #: In an init container a partial success, or a cache that another cleaner works on, must not stop the chute: exit
+    #: code 3 becomes 0.
     init_container: bool = False
     #: How long to wait for idle GPUs before cleaning; 0 does not wait.
     gpu_idle_seconds: float = Field(180, ge=0)
+    #: How long to wait for another cleaner of the same cache; then this one leaves the work to it.
+    lock_wait_seconds: float = Field(LOCK_WAIT_SECONDS, ge=0)
 
     @property
     def limits(self) -> CacheLimits:

@@ -107,6 +107,8 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
                 "CIVITAI_HOME": "/cache/civitai",
                 "CACHE_MAX_AGE_DAYS": str(limits.max_age_days),
                 "CACHE_MAX_SIZE_GB": str(limits.max_size_gb),
+                # Of our cleaner alone: a cache that is not within its limits must not keep the chute from starting.
+                "INIT_CONTAINER": "true",
                 "NVIDIA_VISIBLE_DEVICES": ",".join(driver_gpu_id(gpu) for gpu in plan.gpu_ids),
             }
         ),

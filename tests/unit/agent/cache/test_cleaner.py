@@ -230,3 +230,16 @@ def test_the_program_reports_json_and_ends_with_the_right_code(tmp_path: Path) -
     code, report = run_program(tmp_path, **full)
     assert (code, report["is_within_limit"]) == (3, False)
     assert run_program(tmp_path, **full, INIT_CONTAINER="true")[0] == 0
+
+
+def test_a_cache_that_another_cleaner_works_on_is_left_to_it_and_the_chute_starts(tmp_path: Path) -> None:
+    kept = add_repository(tmp_path / "hub", "models--org--old", {"r1": [("b", 2000)]}, 90)
+    quick = {"CACHE_MAX_SIZE_GB": "0", "LOCK_WAIT_SECONDS": "0.1"}
+    with (tmp_path / ".headframe-cleaner.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, report = run_program(tmp_path, **quick)
+        assert (code, list(report)) == (ExitCode.PARTIAL, ["busy"])
+        assert run_program(tmp_path, **quick, INIT_CONTAINER="true")[0] == ExitCode.OK
+    assert kept.exists()
+    assert run_program(tmp_path, **quick)[0] == ExitCode.OK
+    assert not kept.exists()
