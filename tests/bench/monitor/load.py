@@ -62,6 +62,9 @@ class Connection:
 async def run_load(port: int, requests: Sequence[bytes], clients: int, per_second: float | None = None) -> Timing:
     """Send all requests over so many connections, as fast as they are answered or at a given rate.
 
+    At a rate, latencies count from when a request was due: one that had to wait for its connection waited for the
+    monitor.
+
     Raises:
         RuntimeError: an answer was not 200.
     """
@@ -71,9 +74,11 @@ async def run_load(port: int, requests: Sequence[bytes], clients: int, per_secon
 
     async def one(place: int) -> None:
         for number in range(place, len(requests), clients):
-            if per_second is not None:
-                await asyncio.sleep(max(0.0, started + number / per_second - time.perf_counter()))
             before = time.perf_counter()
+            if per_second is not None:
+                due = started + number / per_second
+                await asyncio.sleep(max(0.0, due - before))
+                before = due
             status = await connections[place].send(requests[number])
             latencies.append(time.perf_counter() - before)
             if status != 200:
