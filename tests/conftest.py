@@ -23,7 +23,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL server. Tests that stop it start their own instead."""
     folder = temporary_folder()
     try:
-        with EmbeddedPostgres(folder / "data") as server:
+        with EmbeddedPostgres(folder / "data", survives_power_loss=False) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
