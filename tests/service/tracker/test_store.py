@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from lab.chain.runtime import Runtime
 from lab.chain.scenarios import small
 from lab.services.postgres import EmbeddedPostgres
 from tests.support.chains import NETWORK, chain, snapshot_of
+from tests.support.waiting import fastest
 from tracker import files
 from tracker.errors import NotEnoughSnapshotsError, StorageError, UnknownSubnetError
 from tracker.history_files import take_in, write_out
@@ -30,6 +31,7 @@ from tracker.store.store import Store
 
 pytestmark = pytest.mark.service
 SOURCE = chain()
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def long_chain() -> Chain:
@@ -177,6 +179,21 @@ async def test_a_store_that_was_written_without_sums_gets_them_when_it_is_opened
         assert await rank(engine, Range(NETWORK), SortBy.CHANGES) == before
         async with engine.connect() as connection:
             assert (await connection.execute(select(func.count()).select_from(subnet_span))).scalar_one() > 0
+
+
+async def test_1000_stored_snapshots_are_ranked_in_under_a_second(tmp_path: Path) -> None:
+    quiet, contested = TAKEN[0].subnets[1], TAKEN[0].subnets[2]
+    async with open_engine(str(tmp_path / "history.db")) as engine:
+        store = Store(engine)
+        for hour in range(1000):
+            block = TAKEN[0].block + 300 * hour
+            hotkeys = {**contested.hotkeys, 0: f"5Simulated{hour}"}
+            registered = {**contested.registered, 0: block - 1}
+            subnets = {1: quiet, 2: replace(contested, hotkeys=hotkeys, registered=registered)}
+            await store.add(replace(TAKEN[0], block=block, subnets=subnets, timestamp=EPOCH + timedelta(hours=hour)))
+        ranking = await rank(engine, Range(NETWORK), SortBy.REPLACEMENTS)
+        assert [(row.netuid, row.counts.replaced) for row in ranking.rows] == [(2, 999), (1, 0)]
+        assert await fastest(lambda: rank(engine, Range(NETWORK), SortBy.REPLACEMENTS), enough_seconds=1) <= 1
 
 
 def test_a_place_is_shown_without_its_password() -> None:
