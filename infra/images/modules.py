@@ -32,12 +32,13 @@ def program_files(clone: Path, packages: tuple[str, ...]) -> tuple[str, ...]:
         found.update(whole)
         todo += [_module(clone, path) for path in whole if path.suffix == ".py"]
     visited: set[str] = set()
+    located: dict[str, Path | None] = {}
     while todo:
         module = todo.pop()
         if module in visited:
             continue
         visited.add(module)
-        for path in _sources(clone, module):
+        for path in _sources(clone, module, located):
             if path not in found:
                 found.add(path)
                 found.update(_beside(path))
@@ -65,18 +66,28 @@ def _module(clone: Path, path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _sources(clone: Path, name: str) -> Iterator[Path]:
-    """Files that importing `name` runs: its packages from the top, and itself where it is a module."""
-    folder = clone
-    for part in name.split("."):
-        module, package = folder / f"{part}.py", folder / part / "__init__.py"
-        if package.exists():
-            yield package
-        elif module.exists():
-            yield module
-        else:
+def _sources(clone: Path, name: str, located: dict[str, Path | None]) -> Iterator[Path]:
+    """Files that importing `name` runs: its packages from the top, and itself where it is a module.
+
+    `located` keeps what was looked for: a module is mentioned by a hundred others.
+    """
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        mentioned = ".".join(parts[:depth])
+        if mentioned not in located:
+            located[mentioned] = _located(clone.joinpath(*parts[:depth]))
+        path = located[mentioned]
+        if path is None:
             return
-        folder /= part
+        yield path
+
+
+def _located(module: Path) -> Path | None:
+    """The file of a package or module, None where it is neither."""
+    for path in (module / "__init__.py", module.with_name(f"{module.name}.py")):
+        if path.exists():
+            return path
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,11 @@ def named(entries: list[Entry], type_: str, name: str) -> Entry:
     return found
 
 
-def violations(entries: list[Entry]) -> dict[str, list[str]]:
-    """Policy name -> messages, over every resource and the whole stack."""
+def violations(entries: list[Entry], whole: Sequence[Entry] = ()) -> dict[str, list[str]]:
+    """Policy name -> messages, over every resource and the whole stack; those of `whole` are known to break none."""
     found: dict[str, list[str]] = {}
+    unseen = [resource_args(entry) for entry in entries if entry not in whole]
+    stack = [stack_resource(entry) for entry in entries]
     for policy in policies():
         messages: list[str] = []
 
@@ -73,10 +75,10 @@ def violations(entries: list[Entry]) -> dict[str, list[str]]:
             into.append(message)
 
         if isinstance(policy, ResourceValidationPolicy):
-            for entry in entries:
-                policy.validate(resource_args(entry), report)
+            for args in unseen:
+                policy.validate(args, report)
         elif isinstance(policy, StackValidationPolicy):
-            policy.validate(StackValidationArgs([stack_resource(entry) for entry in entries]), report)
+            policy.validate(StackValidationArgs(stack), report)
         if messages:
             found[policy.name] = messages
     return found
@@ -192,7 +194,7 @@ def test_a_broken_stack_breaks_that_rule_only(
 ) -> None:
     broken = copy.deepcopy(entries)
     change(broken)
-    assert list(violations(broken)) == [policy]
+    assert list(violations(broken, entries)) == [policy]
 
 
 def test_what_a_preview_does_not_know_is_not_judged_and_hides_nothing_else(entries: list[Entry]) -> None:
@@ -200,9 +202,9 @@ def test_what_a_preview_does_not_know_is_not_judged_and_hides_nothing_else(entri
     named(unsure, NODE, "gpu-0")["props"]["ramGib"] = UNKNOWN_STRING_VALUE
     named(unsure, HOST, "gpu-0")["props"]["facts"] = UNKNOWN_STRING_VALUE
     named(unsure, SET, "redis")["props"]["spec"]["template"] = UNKNOWN_STRING_VALUE
-    assert violations(unsure) == {}
+    assert violations(unsure, entries) == {}
     set_prop(NODE, "gpu-1", publicIp="9.0.0.10")(unsure)
-    assert list(violations(unsure)) == ["ip-unique"]
+    assert list(violations(unsure, entries)) == ["ip-unique"]
 
 
 def test_a_drained_machine_that_breaks_a_rule_holds_up_nobody(entries: list[Entry]) -> None:
@@ -216,14 +218,14 @@ def test_a_drained_machine_that_breaks_a_rule_holds_up_nobody(entries: list[Entr
 def test_a_missing_fact_is_refused_not_ignored(entries: list[Entry]) -> None:
     broken = copy.deepcopy(entries)
     del named(broken, NODE, "gpu-0")["props"]["publicIp"]
-    assert "ip-public" in violations(broken)
+    assert "ip-public" in violations(broken, entries)
 
 
 def test_no_message_shows_a_secret(entries: list[Entry]) -> None:
     broken = copy.deepcopy(entries)
     for change in (container(env=[{"name": "PASSWORD", "value": "marker"}]), set_prop(NODE, "gpu-0", ramGib=1.0)):
         change(broken)
-    assert "marker" not in str(violations(broken))
+    assert "marker" not in str(violations(broken, entries))
 
 
 def test_unknown_values_become_marks_that_are_no_data() -> None:
