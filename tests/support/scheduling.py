@@ -26,7 +26,7 @@ def scope_of(file: str) -> str:
     return next((shared for beginning, shared in SHARED.items() if file.startswith(beginning)), file)
 
 
-class SharedScheduling(LoadFileScheduling):
+class SharedScheduling(LoadFileScheduling):  # type: ignore[misc] # pytest-xdist ships no types
     """Whole files, in the order of collection, those that share something in one unit."""
 
     def _split_scope(self, nodeid: str) -> str:
