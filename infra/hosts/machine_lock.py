@@ -73,14 +73,14 @@ def _beat(stdin: paramiko.ChannelFile) -> None:
             return  # the connection is lost, and the lock with it
 
 
-def lock_script(name: str, wait_seconds: int, who: str) -> str:
+def lock_script(name: str, wait_seconds: int, who: str, silence_seconds: float = _SILENCE_SECONDS) -> str:
     """Shell: prints `held` and keeps the lock until its input closes or falls silent, or prints who has it."""
     file = f"/run/headframe-{name}.lock"
     return f"""\
 exec 9>>{file}
 flock -w {wait_seconds} 9 || {{ cat {file}; exit 1; }}
 printf '%s\\n' {shlex.quote(who)} > {file}; echo {_HELD}
-exec bash -c 'while read -r -t {_SILENCE_SECONDS}; do :; done'"""
+exec bash -c 'while read -r -t {silence_seconds}; do :; done'"""
 
 
 def whoami() -> str:

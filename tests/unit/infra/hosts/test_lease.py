@@ -73,6 +73,41 @@ def test_a_holder_that_vanished_freezes_it(shell: Shell, tmp_path: Path) -> None
     assert "vanished" in reply.reason
 
 
+@pytest.mark.parametrize(
+    ("silent_seconds", "answer"), [(0, Answer.HELD), (89, Answer.HELD), (90, Answer.FROZEN), (86_400, Answer.FROZEN)]
+)
+def test_a_holder_is_taken_for_gone_after_ninety_seconds_of_silence_by_the_keepers_clock(
+    shell: Shell, tmp_path: Path, silent_seconds: int, answer: Answer
+) -> None:
+    clock = tmp_path / "bin" / "date"
+    clock.parent.mkdir()
+
+    def at(seconds: int) -> Shell:
+        def run_command(command: str) -> str:
+            clock.write_text(f"#!/bin/sh\necho {1_800_000_000 + seconds}\n")
+            clock.chmod(0o755)
+            return shell(f"export PATH={clock.parent}:$PATH\n{command}")
+
+        return run_command
+
+    Lease("gpu-1", at(0)).take()
+    assert Lease("gpu-2", at(silent_seconds)).take().answer is answer
+
+
+def test_every_renewal_counts_ninety_seconds_anew(shell: Shell, tmp_path: Path) -> None:
+    clock = tmp_path / "date"
+
+    def run_command(command: str) -> str:
+        return shell(f"export PATH={tmp_path}:$PATH\n{command}")
+
+    one, two = Lease("gpu-1", run_command), Lease("gpu-2", run_command)
+    for seconds in range(0, 200, 20):
+        clock.write_text(f"#!/bin/sh\necho {1_800_000_000 + seconds}\n")
+        clock.chmod(0o755)
+        assert (one.take() if seconds == 0 else two.take()).answer is (Answer.HELD if seconds else Answer.TAKEN)
+        one.renew()
+
+
 def test_renewing_keeps_it_alive(shell: Shell, tmp_path: Path) -> None:
     one = Lease("gpu-1", shell)
     one.take()
