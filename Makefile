@@ -93,8 +93,8 @@ bench: $(VENV) ## benchmarks, or one room's: make bench ROOM=api
 		echo "== bench $$room"; $(RUN)python -m tests.bench.$$room; done
 
 .PHONY: cuda-library
-cuda-library: $(VENV) ## libogv.so of the GPU proof, into the cache; needs g++, no GPU
-	@$(RUN)python -m graval.cuda.build --uv $(UV) --output $(HEADFRAME_CACHE)/libogv.so
+cuda-library: $(VENV) ## libogv.so of the GPU proof, from where the next image takes it; needs g++, no GPU
+	@$(RUN)python -m graval.cuda.build --uv $(UV)
 
 .PHONY: list-packages
 list-packages: $(VENV) ## the packages that become images

@@ -87,16 +87,23 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         """Raises BackendUnavailableError when the file is absent, does not load, or has another version."""
+        if not path.exists():
+            raise BackendUnavailableError(
+                f"there is no CUDA library at {path}: make cuda-library in a clone, then build the image again, or "
+                "mount one and name it in GRAVAL_LIBRARY"
+            )
         try:
             self._library = ctypes.CDLL(str(path))
             version = self._library.ogv_abi_version
         except (OSError, AttributeError) as error:
             raise BackendUnavailableError(
-                f"{path} is no library of ours that loads ({error}); build it: python -m graval.cuda.build"
+                f"{path} is no library of ours that loads ({error}); build it again: make cuda-library"
             ) from error
         version.restype = ctypes.c_uint32
         if version() != ABI_VERSION:
-            raise BackendUnavailableError(f"{path} has interface {version()}, wanted {ABI_VERSION}; build it again")
+            raise BackendUnavailableError(
+                f"{path} has interface {version()}, wanted {ABI_VERSION}; build it again: make cuda-library"
+            )
         self._library.ogv_last_error.restype = ctypes.c_char_p
         self._library.ogv_close.argtypes = (_POINTER,)
         self._library.ogv_close.restype = None

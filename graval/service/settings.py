@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+import graval
 from app.protocol.ports import ClusterPort
 from graval.backends.choice import BackendName
 from graval.backends.simulated import SimulatedModel
@@ -20,8 +21,8 @@ class BootstrapSettings(BaseSettings):
     whitelist: Annotated[frozenset[str], NoDecode] = Field(alias="VALIDATOR_WHITELIST", min_length=1)
     port: int = Field(int(ClusterPort.HTTP), alias="GRAVAL_PORT", ge=1, le=65535)
     backend: BackendName = Field(BackendName.AUTO, alias="GRAVAL_BACKEND")
-    #: Our CUDA library, as `python -m graval.cuda.build` makes it.
-    library: Path = Field(Path("/opt/headframe/libogv.so"), alias="GRAVAL_LIBRARY")
+    #: Our CUDA library. `make cuda-library` puts it into this package, and an image that is built afterwards has it.
+    library: Path = Field(Path(graval.__file__).parent / "lib" / "libogv.so", alias="GRAVAL_LIBRARY")
     #: The official miner library that the user installed, for bodies of the public protocol; unset, they get 501.
     official_library: Path | None = Field(None, alias="GRAVAL_OFFICIAL_LIBRARY")
     #: SHA-256 of a release that the user trusts beside the known one.

@@ -11,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from graval.cuda.build import LIBRARY
 from infra.cli.stack_file import settings_of
 from infra.settings.load import validate
 from infra.settings.secrets import HOTKEY_SEED, SECRET_KEYS, SSH_PRIVATE_KEY
@@ -76,6 +77,23 @@ def stack_settings(path: Path) -> list[Check]:
         if f"headframe:{key}:" not in text:
             checks.append(Check(f"secret {key}", Verdict.FAIL, f"the {what} is missing", fix))
     return checks or [Check("stack file", Verdict.OK, f"{path.name} is valid")]
+
+
+def gpu_proof(settings: dict[str, object], library: Path = LIBRARY) -> list[Check]:
+    """Whether real GPUs of bare nodes can be proved: the image of the bootstrap service takes the library from here."""
+    nodes = settings.get("gpu_nodes")
+    entries = [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    real = [
+        str(node.get("name"))
+        for node in entries
+        if node.get("kind", "bare") == "bare" and not node.get("simulated_gpus")
+    ]
+    if not real:
+        return []
+    if library.exists():
+        return [Check("CUDA library", Verdict.OK, str(library))]
+    seen = f"not built, so no GPU of {', '.join(real)} can be proved"
+    return [Check("CUDA library", Verdict.WARN, seen, "make cuda-library")]
 
 
 async def machines(settings: dict[str, object]) -> list[Check]:

@@ -69,7 +69,8 @@ def doctor(*, stack: Stack = None, json: bool = False, chain: str | None = None)
         found = [*checks.tools({}), checks.Check("stack", checks.Verdict.FAIL, str(error), "pulumi stack select NAME")]
     else:
         settings = stack_file.settings_of(path.read_text()) if path.exists() else {}
-        found = [*checks.tools(settings), *checks.stack_settings(path), *asyncio.run(checks.machines(settings))]
+        found = [*checks.tools(settings), *checks.stack_settings(path), *checks.gpu_proof(settings)]
+        found += asyncio.run(checks.machines(settings))
         found += _chain_checks(settings, chain) if chain else []
     if json:
         print(checks.as_json(found))

@@ -67,6 +67,18 @@ def test_a_stack_file_is_judged_whole(path: Path, tmp_path: Path) -> None:
     assert doctor.stack_settings(tmp_path / "none.yaml")[0].fix == "headframe init"
 
 
+def test_real_gpus_of_bare_nodes_need_the_cuda_library_in_the_image(tmp_path: Path) -> None:
+    library = tmp_path / "libogv.so"
+    simulated, tee = {"name": "s", "simulated_gpus": True}, {"name": "t", "kind": "tee"}
+    assert doctor.gpu_proof({}, library) == doctor.gpu_proof({"gpu_nodes": [simulated, tee]}, library) == []
+    settings: dict[str, object] = {"gpu_nodes": [simulated, {"name": "gpu-1", "kind": "bare"}, {"name": "gpu-2"}, tee]}
+    (missing,) = doctor.gpu_proof(settings, library)
+    assert (missing.verdict, missing.fix) == (Verdict.WARN, "make cuda-library")
+    assert "gpu-1, gpu-2" in missing.seen
+    library.touch()
+    assert [check.verdict for check in doctor.gpu_proof(settings, library)] == [Verdict.OK]
+
+
 async def test_a_machine_that_does_not_answer_is_a_warning() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from graval.cuda.build import LIBRARY, NEWEST_LIBC, BuildError, needed_libc, refuse_newer_libc
+from graval.service.settings import BootstrapSettings
 from infra.images.builder import archive_path, cache_identity
 from infra.images.catalogue import BASE, IMAGES, POSTGRES
 from infra.images.names import ImageName
@@ -51,7 +53,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What images are made of, to be changed."""
     clone = tmp_path_factory.mktemp("clone")
     for folder in ("agent", "app", "graval", "tracker", "lab/chute", "infra/images"):
-        shutil.copytree(CLONE / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CLONE / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__", LIBRARY.name))
     for file in ("uv.lock", "lab/__init__.py"):
         shutil.copy(CLONE / file, clone / file)
     return clone
@@ -94,6 +96,36 @@ def test_one_changed_line_changes_the_images_that_hold_it_and_no_other(
     copy: Path, before: dict[str, str], file: str, images: set[ImageName]
 ) -> None:
     assert changed(copy, before, file, f"{(copy / file).read_text()}\n# one line more\n") == images
+
+
+def test_the_cuda_library_goes_into_the_image_that_proves_gpus_once_it_was_built(
+    copy: Path, before: dict[str, str]
+) -> None:
+    library = copy / LIBRARY.relative_to(CLONE)
+    shutil.rmtree(library.parent, ignore_errors=True)
+    without = {name: tag(recipe, BASE, copy) for name, recipe in IMAGES.items()}
+    library.parent.mkdir()
+    try:
+        library.write_bytes(b"\x7fELF of one build")
+        first = {name: tag(recipe, BASE, copy) for name, recipe in IMAGES.items()}
+        library.write_bytes(b"\x7fELF of another build")
+        second = {name: tag(recipe, BASE, copy) for name, recipe in IMAGES.items()}
+    finally:
+        shutil.rmtree(library.parent)
+    image = ImageName.GRAVAL_BOOTSTRAP
+    assert {name for name in before if first[name] != without[name]} == {image}
+    assert len({without[image], first[image], second[image]}) == 3
+    assert str(library.relative_to(copy)) in BootstrapSettings.model_fields["library"].default.as_posix()
+
+
+def test_a_library_that_the_images_base_would_not_load_is_refused(tmp_path: Path) -> None:
+    assert BASE.manylinux == "manylinux_{}_{}".format(*NEWEST_LIBC)
+    library = tmp_path / "libogv.so"
+    for newest, names in ((NEWEST_LIBC, b"GLIBC_2.2.5\0GLIBC_2.36\0"), ((2, 38), b"GLIBC_2.2.5\0GLIBC_2.38\0")):
+        library.write_bytes(b"\x7fELF\0" + names + b"unrelated GLIBC_9.9")
+        assert needed_libc(library) == newest
+    with pytest.raises(BuildError, match=r"needs glibc 2\.38, the image has 2\.36: build it on Debian 12"):
+        refuse_newer_libc(library)
 
 
 def test_a_changed_pin_changes_the_images_that_install_it_and_no_other(copy: Path, before: dict[str, str]) -> None:
