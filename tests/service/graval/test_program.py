@@ -15,8 +15,9 @@ import pytest
 
 from app.protocol.signing import Purpose, Signer
 from lab.services.redis import free_port
+from tests.support.graval_cuda import cuda_library
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]  # the first time in a cache it compiles the library
 
 MINER = Signer.from_seed("1c" * 32)
 MODEL = {
@@ -90,3 +91,20 @@ def test_it_does_not_start_and_names_what_is_wrong(changed: dict[str, str | None
     environment = {name: value for name, value in (LAB | changed).items() if value is not None}
     seen, output = refusal(environment)
     assert (seen, reason in output) == (code, True), output
+
+
+def test_without_the_cuda_library_it_names_the_command_that_builds_it(tmp_path: Path) -> None:
+    code, output = refusal(real_gpus(tmp_path / "libogv.so"))
+    assert (code, "make cuda-library" in output) == (69, True), output
+
+
+def test_with_the_library_and_without_a_driver_it_says_that_the_driver_is_absent() -> None:
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has an NVIDIA driver")
+    code, output = refusal(real_gpus(cuda_library()))
+    assert (code, "the NVIDIA driver is absent or too old on this machine" in output) == (69, True), output
+
+
+def real_gpus(library: Path) -> dict[str, str]:
+    """As a bare node's bootstrap is started."""
+    return {name: LAB[name] for name in ("MINER_HOTKEY_SS58", "VALIDATOR_WHITELIST")} | {"GRAVAL_LIBRARY": str(library)}
