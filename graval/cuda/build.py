@@ -55,12 +55,12 @@ def install_toolkit(uv: Path, environment: Path) -> Path:
 
 
 def compile_command(home: Path, output: Path, targets: Sequence[str] = TARGETS) -> list[str]:
-    """One call of nvcc for all targets."""
+    """One call of nvcc for all targets. Symbols are stripped: they name temporary files, another one at every call."""
     code = [f"-gencode=arch=compute_{target},code=sm_{target}" for target in targets]
     code.append(f"-gencode=arch=compute_{PORTABLE},code=compute_{PORTABLE}")
     return [
         str(home / "bin" / "nvcc"), "-std=c++17", "-O3", "--threads", "2", *code, "-cudart", "static", "-shared",
-        f"-L{home / 'lib'}", "-Xcompiler", "-fPIC,-static-libstdc++,-static-libgcc",
+        f"-L{home / 'lib'}", "-Xcompiler", "-fPIC,-static-libstdc++,-static-libgcc", "-Xlinker", "--strip-all",
         "-o", str(output), str(SOURCES / "library.cu"),
     ]  # fmt: skip
 

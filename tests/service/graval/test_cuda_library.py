@@ -67,6 +67,15 @@ def test_every_kernel_on_a_gpu_gives_the_references_bits(library: Path, size: st
     assert different == []
 
 
+def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
+    home = install_toolkit(cache_folder() / "uv" / "bin" / "uv", cache_folder() / f"cuda-toolkit-{toolkit_version()}")
+    built = [tmp_path / "one.so", tmp_path / "elsewhere" / "another.so"]
+    built[1].parent.mkdir()
+    for path in built:
+        run_compiler(compile_command(home, path, ["75"]))
+    assert built[0].read_bytes() == built[1].read_bytes()
+
+
 def test_architectures_without_integer_matrix_units_are_refused_by_the_compiler(tmp_path: Path, library: Path) -> None:
     home = cache_folder() / f"cuda-toolkit-{toolkit_version()}"
     command = compile_command(install_toolkit(cache_folder() / "uv" / "bin" / "uv", home), tmp_path / "x.so", ["70"])
