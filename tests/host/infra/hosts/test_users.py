@@ -57,7 +57,7 @@ def test_a_key_that_somebody_added_is_drift(machine: Machine) -> None:
     ("damage", "operations"),
     [
         ("chmod 777 /etc/sudoers.d/headframe-ada", ("users | sudo for ada",)),
-        ("userdel -r ada", ("users | account ada", "users | keys of ada")),
+        ("userdel -rf ada", ("users | account ada", "users | keys of ada")),
         ("chown root /home/ada", ("users | account ada",)),
         ("chmod 644 /home/ada/.ssh/authorized_keys", ("users | keys of ada",)),
     ],
