@@ -32,6 +32,7 @@ class Timeline:
     clock: Callable[[], float] = time.monotonic
     say: Callable[[str], None] = print
     lines: list[tuple[float, str]] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
     started: float | None = None
 
     def note(self, what: str) -> None:
@@ -40,6 +41,15 @@ class Timeline:
         self.started = now if self.started is None else self.started
         self.lines.append((now - self.started, what))
         self.say(f"{now - self.started:7.1f} s  {what}")
+
+    def report(self, what: str, first: str, then: str) -> None:
+        """Say how long it took from one line to another, each found by words of it, and keep that among `figures`.
+
+        Raises:
+            LookupError: one of the lines is not there.
+        """
+        self.figures.append(f"{what}: {self.seconds_of(then) - self.seconds_of(first):.1f} s")
+        self.say(self.figures[-1])
 
     def seconds_of(self, what: str) -> float:
         """When a line was written. Raises LookupError where none has these words."""
@@ -77,9 +87,10 @@ class Market:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def play(self, scenario: str) -> None:
-        """Play one of its scenarios."""
-        (await self._http.post(f"/lab/scenarios/{scenario}")).raise_for_status()
+    async def play(self, scenario: str, chute_id: str | None = None) -> None:
+        """Play one of its scenarios, on the chute that is named or the one that it chooses."""
+        named = {} if chute_id is None else {"chute_id": chute_id}
+        (await self._http.post(f"/lab/scenarios/{scenario}", params=named)).raise_for_status()
 
     async def infer(self, chute_id: str) -> dict[str, Any]:
         """Send a request to an active instance of a chute; the answer with the chute's own in it.

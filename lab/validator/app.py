@@ -16,7 +16,7 @@ from lab.validator.faults import Fault, FaultKind, Faults
 from lab.validator.feed import FeedServer
 from lab.validator.library import Library, read_archive
 from lab.validator.proving import GravalProver
-from lab.validator.scenarios import SCENARIOS
+from lab.validator.scenarios import OF_ONE_CHUTE, SCENARIOS
 from lab.validator.state import State
 from lab.validator.web import FAULTS, STATE, frame, read_json, reply
 
@@ -117,10 +117,14 @@ class SimulatedValidator:
         return reply({"digest": self.library.stand_in.digest})
 
     async def _play(self, request: web.Request) -> web.Response:
-        scenario = SCENARIOS.get(request.match_info["name"])
+        scenario, named = SCENARIOS.get(request.match_info["name"]), dict(request.query)
         if scenario is None:
             return reply({"detail": f"no such scenario; there are {sorted(SCENARIOS)}"}, 404)
-        task = asyncio.ensure_future(scenario(self))
+        if named and (request.match_info["name"] not in OF_ONE_CHUTE or named.keys() != {"chute_id"}):
+            return reply({"detail": f"only chute_id may be told, and only to {sorted(OF_ONE_CHUTE)}"}, 400)
+        if named and named["chute_id"] not in self.state.chutes:
+            return reply({"detail": f"no such chute; there are {sorted(self.state.chutes)}"}, 404)
+        task = asyncio.ensure_future(scenario(self, **named))
         self.background.add(task)
         task.add_done_callback(self.background.discard)
         return reply({"playing": request.match_info["name"]})

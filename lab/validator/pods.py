@@ -189,6 +189,8 @@ async def _activate(request: web.Request) -> web.Response:
         raise Problem(403, "Instance is not verified")
     instance["active"] = True
     instance["activated_at"] = state.now_iso()
+    if (bounty := state.claim_bounty(config.chute_id)) is not None:
+        instance["bounty"] = bounty
     await tell(request, Reason.INSTANCE_ACTIVATED, str(instance["instance_id"]))
     return reply({"ok": True})
 

@@ -24,6 +24,8 @@ MALFORMED: Final[tuple[object, ...]] = (
 
 #: Copies of each chute when demand has risen: more than a lab has nodes.
 RISEN_TARGET: Final = 8
+#: Factor of a bounty in the multiplier of the copy that claims it: one that is three hours old (spec: gepetto 21.5).
+BOUNTY_BOOST: Final = 1.5
 
 
 async def steady_demand(validator: SimulatedValidator) -> None:
@@ -52,10 +54,11 @@ async def announce(validator: SimulatedValidator, chute_id: str, reason: Reason)
 
 
 async def bounty(validator: SimulatedValidator, chute_id: str | None = None, amount: int = 100) -> None:
-    """A bounty on one chute, the first one unless named."""
+    """A bounty on one chute, the first one unless named: the next copy of it that becomes active claims it."""
     chute_id = chute_id or next(iter(validator.state.chutes))
-    validator.state.bounties[chute_id] = amount
-    await validator.feed.broadcast(Reason.BOUNTY_CHANGE.value, {"chute_id": chute_id, "bounty": amount})
+    multiplier = validator.state.put_bounty(chute_id, amount, BOUNTY_BOOST)
+    data = {"chute_id": chute_id, "bounty": amount, "effective_multiplier": multiplier, "bounty_boost": BOUNTY_BOOST}
+    await validator.feed.broadcast(Reason.BOUNTY_CHANGE.value, data)
 
 
 async def rising_demand(validator: SimulatedValidator, target: int = RISEN_TARGET) -> None:
@@ -65,6 +68,15 @@ async def rising_demand(validator: SimulatedValidator, target: int = RISEN_TARGE
             **validator.state.utilization.get(chute_id, {}),
             "target_count": target,
         }
+
+
+async def falling_demand(validator: SimulatedValidator, chute_id: str | None = None) -> None:
+    """Nobody wants one chute any more, the first one unless named: the validator ends its copies and takes none."""
+    state = validator.state
+    chute_id = chute_id or next(iter(state.chutes))
+    state.utilization[chute_id] = {**state.utilization.get(chute_id, {}), "target_count": 0}
+    for instance_id in [key for key, item in state.instances.items() if item["chute_id"] == chute_id]:
+        await delete_instance(validator, instance_id)
 
 
 async def rolling_update(validator: SimulatedValidator, chute_id: str | None = None) -> None:
@@ -141,11 +153,12 @@ async def malformed_events(validator: SimulatedValidator) -> None:
         await validator.feed.send_raw(message)
 
 
-SCENARIOS: Final[Mapping[str, Callable[[SimulatedValidator], Awaitable[None]]]] = {
+SCENARIOS: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {
     "steady_demand": steady_demand,
     "confidential_demand": confidential_demand,
     "bounty": bounty,
     "rising_demand": rising_demand,
+    "falling_demand": falling_demand,
     "rolling_update": rolling_update,
     "delete_chute": delete_chute,
     "job": job,
@@ -153,3 +166,5 @@ SCENARIOS: Final[Mapping[str, Callable[[SimulatedValidator], Awaitable[None]]]] 
     "refusals": refusals,
     "malformed_events": malformed_events,
 }
+#: Those that may be told a `chute_id`.
+OF_ONE_CHUTE: Final = frozenset({"bounty", "falling_demand", "rolling_update", "delete_chute", "job"})

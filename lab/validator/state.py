@@ -141,6 +141,32 @@ class State:
         }  # fmt: skip
         return base | self.utilization.get(chute_id, {})
 
+    def put_bounty(self, chute_id: str, amount: int, boost: float) -> float:
+        """A bounty, which the chute's list entry shows until it is claimed; the multiplier that a new copy has now."""
+        multiplier = self._multiplier(chute_id) * boost
+        self.bounties[chute_id] = amount
+        self.chutes[chute_id] |= {
+            "bounty": amount, "effective_compute_multiplier": multiplier,
+            "compute_multiplier_factors": {"bounty_boost": boost},
+        }  # fmt: skip
+        return multiplier
+
+    def claim_bounty(self, chute_id: str) -> int | None:
+        """Take the bounty away, for the copy that became active; None where there is none."""
+        amount = self.bounties.pop(chute_id, None)
+        if amount is not None:
+            self.chutes[chute_id] |= {
+                "bounty": None, "effective_compute_multiplier": self._multiplier(chute_id),
+                "compute_multiplier_factors": None,
+            }  # fmt: skip
+        return amount
+
+    def _multiplier(self, chute_id: str) -> float:
+        """Of a copy without a bounty."""
+        selector = self.chutes[chute_id]["node_selector"]
+        assert isinstance(selector, dict)
+        return float(selector["compute_multiplier"])
+
     def instance_of(self, config_id: str) -> Json | None:
         """The instance that a launch config became."""
         return next((item for item in self.instances.values() if item["config_id"] == config_id), None)

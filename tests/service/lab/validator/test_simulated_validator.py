@@ -20,7 +20,7 @@ from app.validators.transport import new_http_client
 from lab.chute.launch import PodEnvironment, launch
 from lab.chute.server import ChuteServer
 from lab.validator.app import SimulatedValidator
-from lab.validator.scenarios import RISEN_TARGET, SCENARIOS, delete_instance
+from lab.validator.scenarios import BOUNTY_BOOST, RISEN_TARGET, SCENARIOS, delete_instance
 from lab.validator.web import SIMULATED_HEADER
 from tests.support.control import MINER, VALIDATOR, client_of, device
 from tests.support.waiting import until
@@ -240,3 +240,41 @@ async def test_risen_demand_shows_in_the_utilization_of_every_chute(validator: S
     await SCENARIOS["rising_demand"](validator)
     targets = {validator.state.utilization_of(chute)["target_count"] for chute in validator.state.chutes}
     assert targets == {RISEN_TARGET}
+
+
+async def test_a_bounty_is_listed_until_an_active_copy_claims_it(
+    validator: SimulatedValidator, client: ValidatorClient, http: httpx.AsyncClient
+) -> None:
+    environment = await pod_environment(client, validator)
+    (chute_id,) = validator.state.chutes
+    before = (await client.chutes()).items[chute_id].effective_compute_multiplier
+    assert before is not None
+    played = await http.post(f"{validator.url}/lab/scenarios/bounty", params={"chute_id": chute_id})
+    assert played.status_code == 200
+    await until(lambda: validator.state.bounties)
+    offered = (await client.chutes()).items[chute_id]
+    assert (offered.bounty, offered.effective_compute_multiplier) == (100, before * BOUNTY_BOOST)
+    launched = await launch(PodEnvironment.read(environment), http)
+    assert validator.state.instances[launched.instance_id]["bounty"] == 100
+    claimed = (await client.chutes()).items[chute_id]
+    assert (claimed.bounty, claimed.effective_compute_multiplier) == (None, before)
+    assert validator.state.bounties == {}
+
+
+async def test_fallen_demand_ends_every_copy_of_one_chute_and_takes_no_more(
+    validator: SimulatedValidator, client: ValidatorClient, http: httpx.AsyncClient
+) -> None:
+    await launch(PodEnvironment.read(await pod_environment(client, validator)), http)
+    (chute_id,) = validator.state.chutes
+    await SCENARIOS["falling_demand"](validator, chute_id=chute_id)
+    assert (await client.instances()).items == {}
+    assert validator.state.utilization_of(chute_id)["target_count"] == 0
+
+
+async def test_only_scenarios_of_one_chute_are_told_which(
+    validator: SimulatedValidator, http: httpx.AsyncClient
+) -> None:
+    scenarios = f"{validator.url}/lab/scenarios"
+    assert (await http.post(f"{scenarios}/outage", params={"chute_id": "a"})).status_code == 400
+    assert (await http.post(f"{scenarios}/bounty", params={"amount": "7"})).status_code == 400
+    assert (await http.post(f"{scenarios}/bounty", params={"chute_id": "a"})).status_code == 404

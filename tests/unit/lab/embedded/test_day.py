@@ -15,7 +15,9 @@ def test_a_timeline_counts_from_its_first_line_and_finds_lines_again() -> None:
     timeline.note("start")
     timeline.note("instance is active")
     assert timeline.seconds_of("active") == 2.5
-    assert said[1] == "    2.5 s  instance is active"
+    timeline.report("from start to active", "start", "active")
+    assert timeline.figures == ["from start to active: 2.5 s"]
+    assert said[1:] == ["    2.5 s  instance is active", "from start to active: 2.5 s"]
     with pytest.raises(LookupError, match="no line"):
         timeline.seconds_of("inference")
 
