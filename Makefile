@@ -108,6 +108,10 @@ build: $(VENV) ## build one package's image, or all: make build PACKAGE=postgres
 .PHONY: images
 images: build ## build every image; what is built already is found by its tag
 
+.PHONY: prune
+prune: $(VENV) ## take out of the cache what nobody asked for in 14 days, or: make prune DAYS=3
+	@$(RUN)python -m lab prune $(if $(DAYS),--days $(DAYS))
+
 .PHONY: tag
 tag: $(VENV) ## the images' references; a tag is the hash of its inputs: make tag PACKAGE=postgres
 	@for package in $(or $(PACKAGE),$$($(RUN)python -m infra.images list)); do \

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_command import local
 
 from infra.components.options import child
-from infra.images.builder import archive_path, cache_identity
+from infra.images.builder import archive_identity, archive_path
 from infra.images.catalogue import BASE, IMAGES
 from infra.images.names import images_built
 from infra.images.recipe import ImageRecipe, tag
@@ -63,7 +63,7 @@ class ImageBuild(pulumi.ComponentResource):
         self.build = local.Command(
             name,
             create=f"{_PYTHON} -m infra.images build {recipe.name} {self.reference} {given}".strip(),
-            triggers=[self.reference, cache_identity(args.cache)],
+            triggers=[self.reference, archive_identity(args.cache, self.reference)],
             logging=local.Logging.STDERR,
             opts=child(self, timeout=_BUILD_TIMEOUT),
         )

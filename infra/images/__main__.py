@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cyclopts import App
 
 from infra.images.builder import Builder
 from infra.images.catalogue import BASE, IMAGES
+from infra.images.prune import DAY_SECONDS, DAYS
 from infra.images.recipe import tag
 
 app = App(name="infra.images", help="Build the fleet's images.")
@@ -36,6 +38,19 @@ def build(
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(asdict(built)))
+    return 0
+
+
+@app.command
+def prune(*, days: float = DAYS) -> int:
+    """Take out of the cache what no current recipe names and nobody asked for in so many days."""
+    builder = Builder(cache_folder(), Path(__file__).parents[2])
+    try:
+        pruned = builder.prune(IMAGES.values(), BASE, used_before=time.time() - days * DAY_SECONDS)
+    except (OSError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("images: nothing was looked at, something builds" if pruned is None else f"images: {pruned} taken out")
     return 0
 
 

@@ -25,15 +25,31 @@ class Base:
     digest: str
 
 
+def file_name(base: BaseRecipe) -> str:
+    """Name of a base's files, without their suffix."""
+    return f"base-{base_hash(base)[:32]}"
+
+
+def step_of(digest: str) -> str:
+    """Name of a base's image in the store."""
+    return f"localhost/base:{digest.removeprefix('sha256:')[:32]}"
+
+
+def known_base(folder: Path, base: BaseRecipe) -> Base | None:
+    """The base as it was made here; None where it was not."""
+    record = folder / f"{file_name(base)}.sha256"
+    return Base(step_of(digest), digest) if record.exists() and (digest := record.read_text()) else None
+
+
 def ensure_base(store: Store, folder: Path, base: BaseRecipe, *, mirror: str | None, pinned: str | None) -> Base:
     """The base in `store`; its archive lies in `folder`.
 
     Raises:
         RuntimeError: it is not the pinned content, or a step failed.
     """
-    name = base_hash(base)[:32]
-    tar, record = folder / f"base-{name}.tar", folder / f"base-{name}.sha256"
-    with locked(folder / f"base-{name}.lock"):
+    name = file_name(base)
+    tar, record = folder / f"{name}.tar", folder / f"{name}.sha256"
+    with locked(folder / f"{name}.lock"):
         if not record.exists():
             _debootstrap(base, tar, mirror)
             write_whole(record, f"sha256:{sha256_of(tar)}")
@@ -43,7 +59,7 @@ def ensure_base(store: Store, folder: Path, base: BaseRecipe, *, mirror: str | N
                 f"the base image on this machine is {digest}, images.base_digest pins {pinned}: copy "
                 f"{tar.name} from the machine that made it, or pulumi config set --path images.base_digest {digest}"
             )
-        image = f"localhost/base:{digest.removeprefix('sha256:')[:32]}"
+        image = step_of(digest)
         if not store.has(image):
             with store.container(SCRATCH) as container:
                 container.unpack(tar)

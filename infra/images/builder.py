@@ -10,16 +10,18 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from infra.images.base import Base, ensure_base
-from infra.images.layers import COMPILE, Layers
-from infra.images.recipe import USER_ID, BaseRecipe, ImageRecipe, PythonInputs, input_hash, python_inputs
+from infra.images.base import Base, ensure_base, file_name, known_base
+from infra.images.layers import COMPILE, Layers, steps
+from infra.images.prune import PRUNED_SUFFIX, Kept, Pruned, prune
+from infra.images.recipe import USER_ID, BaseRecipe, ImageRecipe, PythonInputs, input_hash, python_inputs, tag
 from infra.images.sbom import DPKG_FORMAT, SBOM_PATH, bill, debian_packages, distributions_of
 from infra.images.store import Container, Store
-from infra.images.tools import locked, require_tools, say, sha256_of, write_whole
+from infra.images.tools import alone, building, locked, require_tools, say, sha256_of, write_whole
 from infra.spec.oci import INDEX_SUFFIX, read_image
 
 _LABEL: Final = "org.opencontainers.image"
@@ -58,7 +60,7 @@ class Builder:
         archive = archive_path(self._folder.parent, reference)
         record = archive.with_suffix(".built")
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with locked(archive.with_suffix(".lock")):
+        with building(self._folder), locked(archive.with_suffix(".lock")):
             if (known := _recorded(record, archive)) is not None:
                 say(f"{reference}: in the cache")
                 return known
@@ -68,6 +70,27 @@ class Builder:
             write_whole(record, json.dumps(asdict(built)))
             say(f"{reference}: built in {time.monotonic() - started:.0f} s, {built.size_bytes / 1e6:.0f} MB")
             return built
+
+    def prune(self, recipes: Iterable[ImageRecipe], base: BaseRecipe, *, used_before: float) -> Pruned | None:
+        """Take out of the cache what none of these recipes names and nobody asked for since; None where builds run.
+
+        Raises:
+            RuntimeError: buildah refused.
+        """
+        with alone(self._folder) as nobody_builds:
+            if not nobody_builds or not (self._folder / "archives").is_dir():
+                return None
+            require_tools()
+            return prune(self._folder, self.current(recipes, base), self._store, used_before=used_before)
+
+    def current(self, recipes: Iterable[ImageRecipe], base: BaseRecipe) -> Kept:
+        """What today's recipes name."""
+        found, images, named = known_base(self._folder, base), set[str](), set[str]()
+        for recipe in recipes:
+            images.add(f"{recipe.name}-{tag(recipe, base, self._clone, base_digest=self._pinned)}")
+            if found is not None:
+                named |= set(steps(recipe, found, python_inputs(recipe, base, self._clone)))
+        return Kept(frozenset(images), frozenset(named), frozenset({file_name(base)}))
 
     def push(self, built: BuiltImage) -> BuiltImage:
         """Push a built image to the registry of its reference.
@@ -161,6 +184,12 @@ def cache_identity(cache: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, os.urandom(8).hex())
     return path.read_text()
+
+
+def archive_identity(cache: Path, reference: str) -> str:
+    """What a build of an image depends on beside its reference: another one after the image was taken out."""
+    pruned = archive_path(cache, reference).with_suffix(PRUNED_SUFFIX)
+    return f"{cache_identity(cache)}-{pruned.read_text()}" if pruned.exists() else cache_identity(cache)
 
 
 def _recorded(record: Path, archive: Path) -> BuiltImage | None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from infra.images.base import Base
 from infra.images.distributions import MACHINE, Distribution, requirements
-from infra.images.recipe import BUILDER_VERSION, USER_ID, BaseRecipe, ImageRecipe, digest
+from infra.images.recipe import BUILDER_VERSION, USER_ID, BaseRecipe, ImageRecipe, PythonInputs, digest
 from infra.images.sources import sources_list
 from infra.images.store import Store
 from infra.images.tools import locked, run, say, uv_program
@@ -40,8 +40,7 @@ class Layers:
 
     def python(self, below: str, base: BaseRecipe, extra: str, added: Sequence[Distribution]) -> str:
         """An image that adds distributions to the image `below`."""
-        key = {"below": below, "builder": BUILDER_VERSION, "python": [asdict(one) for one in added]}
-        image = f"localhost/layer-{extra}:{digest(key)[:32]}"
+        image = python_step(below, extra, added)
         with locked(self._lock(image)):
             if not self._store.has(image):
                 say(f"layer {extra}: {len(added)} Python distributions")
@@ -59,9 +58,7 @@ class Layers:
 
     def debian(self, below: str, base: Base, recipe: ImageRecipe, suite: str) -> str:
         """An image that adds the recipe's Debian packages and folders to the image `below`."""
-        parts = [base.digest, recipe.packages, recipe.removed_paths, recipe.directories, USER_ID]
-        key = {"below": below, "builder": BUILDER_VERSION, "debian": parts}
-        image = f"localhost/debian-{recipe.name}:{digest(key)[:32]}"
+        image = debian_step(below, base, recipe)
         with locked(self._lock(image)):
             if not self._store.has(image):
                 say(f"layer {recipe.name}: Debian packages {', '.join(recipe.packages) or '(none)'}")
@@ -81,6 +78,31 @@ class Layers:
 
     def _lock(self, image: str) -> Path:
         return self._folder / f"{image.rpartition('/')[2].replace(':', '-')}.lock"
+
+
+def python_step(below: str, extra: str, added: Sequence[Distribution]) -> str:
+    """Name of the image that adds distributions to the image `below`."""
+    key = {"below": below, "builder": BUILDER_VERSION, "python": [asdict(one) for one in added]}
+    return f"localhost/layer-{extra}:{digest(key)[:32]}"
+
+
+def debian_step(below: str, base: Base, recipe: ImageRecipe) -> str:
+    """Name of the image that adds the recipe's Debian packages and folders to the image `below`."""
+    parts = [base.digest, recipe.packages, recipe.removed_paths, recipe.directories, USER_ID]
+    return (
+        f"localhost/debian-{recipe.name}:{digest({'below': below, 'builder': BUILDER_VERSION, 'debian': parts})[:32]}"
+    )
+
+
+def steps(recipe: ImageRecipe, base: Base, inputs: PythonInputs) -> list[str]:
+    """Names of all images that an image of this recipe stands on, the base first."""
+    found = [base.image]
+    for extra, added in inputs.layers:
+        if added:
+            found.append(python_step(found[-1], extra, added))
+    if recipe.packages or recipe.removed_paths or recipe.directories:
+        found.append(debian_step(found[-1], base, recipe))
+    return found
 
 
 def stripped(site: Path) -> None:

@@ -40,6 +40,14 @@ class Store:
         """Whether an image of this name is here."""
         return self.buildah("images", "--quiet", "--filter", f"reference={image}") != ""
 
+    def names(self) -> list[str]:
+        """Names of all images of steps."""
+        return [line for line in self.buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines() if line]
+
+    def remove(self, image: str) -> None:
+        """Forget an image; layers that others stand on stay."""
+        self.buildah("rmi", image)
+
     @contextmanager
     def container(self, image: str) -> Iterator[Container]:
         """A working container on `image`, gone afterwards."""

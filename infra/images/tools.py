@@ -15,6 +15,8 @@ from typing import Final
 
 _STEP_SECONDS: Final = 1800
 _NEEDED: Final = ("buildah", "mmdebstrap")
+#: No suffix that a lock of one image has.
+_CACHE_LOCK: Final = "building"
 
 
 def require_tools() -> None:
@@ -55,11 +57,33 @@ def run(command: list[str], *, stdin: str | None = None, environment: Mapping[st
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, also against other processes."""
+    """Hold a lock file, also against other processes. Its time is when it was last taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[None]:
+    """Beside other builds, and beside nothing that takes out of the cache of images in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _CACHE_LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody builds into the cache in `folder`; then nobody begins to until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _CACHE_LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def write_whole(path: Path, text: str) -> None:

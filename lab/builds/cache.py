@@ -35,11 +35,24 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that ends with the process; a second caller waits."""
+    """Hold an exclusive lock that ends with the process; a second caller waits. Its time is when it was last taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(path)
         yield
+
+
+@contextmanager
+def free(path: Path) -> Iterator[bool]:
+    """Whether nobody holds a lock that is there; then nobody does until the block ends. Its time stays."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
@@ -66,6 +79,14 @@ def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def found(target: Path) -> Path | None:
+    """A program that is there and whole; asking for it counts as its use."""
+    if not is_whole(target):
+        return None
+    target.parent.with_name(f"{target.parent.name}.lock").touch()
     return target
 
 

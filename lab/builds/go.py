@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder, is_whole, kept
+from lab.builds.cache import cache_folder, found, kept
 from lab.builds.golang import go_command, version_of
 from lab.builds.progress import run_with_progress
 
@@ -73,7 +73,7 @@ def cached(module: GoModule) -> Path | None:
         folder = _folder(go_command(), module)
     except RuntimeError:
         return None
-    return folder / module.name if is_whole(folder / module.name) else None
+    return found(folder / module.name)
 
 
 def _folder(go: Path, module: GoModule) -> Path:
