@@ -1,15 +1,20 @@
-"""`python -m lab up|down|preview|status|env`: the lab, as the Makefile calls it."""
+"""`python -m lab up|down|preview|status|env|prune`: the lab, as the Makefile calls it."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
 import sys
+import time
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from infra.images.__main__ import prune as prune_images
+from infra.images.prune import DAY_SECONDS, DAYS
+from lab.builds.cache import cache_folder
+from lab.builds.prune import prune as prune_builds
 from lab.embedded.__main__ import up as embedded_up
 from lab.embedded.day import NotInTimeError, Timeline, serve_first
 from lab.engine.toolchain import Toolchain, prepare
@@ -32,6 +37,7 @@ app = App(name="python -m lab", help="The lab: a whole fleet on this machine.")
 _EXPORTED: Final = ("PATH", "HEADFRAME_CACHE")
 #: From a registered node to an answered request; about a minute where nothing else runs.
 _EARNING_SECONDS: Final = 300.0
+_BEGIN: Final = "pulumi up begins"
 #: Arguments for `pulumi`, options included.
 Words = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
@@ -60,23 +66,27 @@ def up() -> int:
     with phases.phase("stack"):
         engine.select(with_market(machines.generated(fleet), market), fleet.private_key)
     (state / "logs").mkdir(exist_ok=True, mode=0o700)
+    timeline = Timeline(say=lambda line: print(f"  {line}"))
     with phases.phase("pulumi up"):
+        timeline.note(_BEGIN)
         status = engine.run("up", "--yes", "--skip-preview", log=state / "logs" / "up.log")
     if not status:
         with phases.phase("first request"):
-            status = _first_request(market)
+            status = _first_request(market, timeline)
     console = Console()
     show(console, fleet, engine)
     console.print(phases.table())
     if status:
         print("not all of it is up: see above; `make up` again continues where it stopped", file=sys.stderr)
+    else:
+        timeline.report("from the beginning of pulumi up to the first active chute", _BEGIN, "is active")
     return status
 
 
-def _first_request(market: Market) -> int:
+def _first_request(market: Market, timeline: Timeline) -> int:
     """Wait until a chute earns: the SIMULATED validator's request, answered by a container on a lab node."""
     try:
-        asyncio.run(serve_first(market.validator_url, Timeline(say=lambda line: print(f"  {line}")), _EARNING_SECONDS))
+        asyncio.run(serve_first(market.validator_url, timeline, _EARNING_SECONDS))
     except NotInTimeError as error:
         print(f"  {error}", file=sys.stderr)
         print(f"  why: curl {market.validator_url}/lab/log, and: chutes-miner why CHUTE", file=sys.stderr)
@@ -143,6 +153,14 @@ def toolchain() -> int:
     _say(prepare())
     kubernetes_source()
     return 0
+
+
+@app.command
+def prune(*, days: float = DAYS) -> int:
+    """Take out of the cache what nobody asked for in so many days: images and steps of them, built programs."""
+    taken = prune_builds(cache_folder() / "builds", used_before=time.time() - days * DAY_SECONDS)
+    print(f"builds: {', '.join(taken) or 'none'} taken out")
+    return prune_images(days=days)
 
 
 def _say(found: Toolchain) -> None:

@@ -48,12 +48,14 @@ def hosts_table(rows: Iterable[HostStatus], outputs: Outputs) -> Table:
 
 
 def endpoints_table(outputs: Outputs) -> Table:
-    """Clusters, services and images by name."""
+    """Clusters, services, monitoring and images by name."""
     table = Table("kind", "name", "where", title="Endpoints", title_justify="left")
     for name, cluster in sorted(outputs.get("clusters", {}).items()):
         table.add_row("cluster", name, cluster["endpoint"])
     for name, endpoint in sorted(outputs.get("endpoints", {}).items()):
         table.add_row("service", name, str(endpoint))
+    for name, where in sorted(outputs.get("monitoring", {}).items()):
+        table.add_row("monitoring", name, str(where))
     for name, package in sorted(outputs.get("packages", {}).items()):
         table.add_row("image", name, str(package.get("reference", "-")))
     return table

@@ -18,6 +18,7 @@ OUTPUTS = {
     },
     "clusters": {"control": {"endpoint": "https://198.18.0.11:6443"}},
     "endpoints": {"postgres": "postgres.chutes.svc:5432"},
+    "monitoring": {"grafana": "left out: a lab pulls no public image"},
     "packages": {"postgres": {"reference": "headframe.local/postgres:in-1"}},
 }
 
@@ -53,4 +54,5 @@ def test_clusters_services_and_images_are_listed() -> None:
     shown = text(endpoints_table(OUTPUTS))
     assert "https://198.18.0.11:6443" in row_of(shown, "cluster")
     assert "postgres.chutes.svc:5432" in row_of(shown, "service")
+    assert "left out: a lab pulls no public image" in row_of(shown, "grafana")
     assert "headframe.local/postgres:in-1" in row_of(shown, "image")
