@@ -235,7 +235,7 @@ def test_a_lab_has_no_grafana_and_says_so(folder: Path) -> None:
 
 
 def test_switched_off_nothing_of_it_is_declared(folder: Path) -> None:
-    for values in (fleet(monitoring={"enabled": False}), lab_fleet()):
+    for values in (fleet(monitoring={"enabled": False}), lab_fleet() | {"monitoring": {"enabled": False}}):
         found = run_program(values, folder)
         assert "monitoring" not in found.outputs
         assert of_monitoring(found) == []
