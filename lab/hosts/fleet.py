@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Final
 
 from lab.hosts import kernel, keys, remnants
 from lab.hosts.base import base_root
@@ -19,6 +20,9 @@ from lab.hosts.machine import Machine, run_over_ssh, ssh_command
 from lab.hosts.models import DEFAULT_NETWORK, FleetNames, HostState, HostStatus, LabHost, check_addresses
 from lab.hosts.network import Bridge
 from lab.hosts.requirements import layout_of_this_machine, require
+
+#: A busy systemd may lose the cgroup of the host's first unit while it starts it; without that unit no kubelet starts.
+_PREPARED: Final = "systemctl is-active -q headframe-lab-host || systemctl restart headframe-lab-host"
 
 
 def _silent(message: str) -> None:
@@ -107,6 +111,7 @@ class LabFleet:
 
         def boot_one(machine: Machine) -> None:
             machine.boot(base, authorized, host_keys[machine.host], bridge_of_fleet.name)
+            self.ssh(machine.host.name, _PREPARED)
             self.progress(f"{machine.host.name} answers on {machine.host.address}")
 
         self._each(boot_one, self._machines())

@@ -18,7 +18,7 @@ OUTPUTS = {
     },
     "clusters": {"control": {"endpoint": "https://198.18.0.11:6443"}},
     "endpoints": {"postgres": "postgres.chutes.svc:5432"},
-    "monitoring": {"grafana": "left out: a lab pulls no public image"},
+    "monitoring": {"grafana": "left out: a lab pulls none"},
     "packages": {"postgres": {"reference": "headframe.local/postgres:in-1"}},
 }
 
@@ -54,5 +54,5 @@ def test_clusters_services_and_images_are_listed() -> None:
     shown = text(endpoints_table(OUTPUTS))
     assert "https://198.18.0.11:6443" in row_of(shown, "cluster")
     assert "postgres.chutes.svc:5432" in row_of(shown, "service")
-    assert "left out: a lab pulls no public image" in row_of(shown, "grafana")
+    assert "left out: a lab pulls none" in row_of(shown, "grafana")
     assert "headframe.local/postgres:in-1" in row_of(shown, "image")
