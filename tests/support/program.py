@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unittest.mock import patch
 
 from google.protobuf import json_format
 from pulumi.runtime import mocks
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import wait_for_rpcs
 
 #: Marks a secret on the wire.
@@ -124,7 +125,10 @@ class _Monitor(mocks.MockMonitor):
 
 
 def declare(declaration: Callable[[], Mapping[str, Any] | None], *, preview: bool = False) -> Recording:
-    """Run the declaration in a loop of its own, wait for every registration, answer what was registered."""
+    """Run the declaration in a loop of its own, wait for every registration, answer what was registered.
+
+    Where in the source a resource is declared is left out: under a test runner's deep stack it costs most of the time.
+    """
     monitor = _Monitor()
 
     async def run() -> Mapping[str, Any]:
@@ -135,7 +139,8 @@ def declare(declaration: Callable[[], Mapping[str, Any] | None], *, preview: boo
             await wait_for_rpcs()
 
     try:
-        outputs = asyncio.run(run())
+        with patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace):
+            outputs = asyncio.run(run())
     finally:
         for loop in monitor.loops:
             loop.close()
