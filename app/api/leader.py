@@ -20,7 +20,7 @@ from app.api.services import Services
 from app.protocol.cancellation import run_apart
 from app.storage.engine import OUTAGES, try_lock
 from app.storage.migrate import migrate
-from app.storage.sealing import align
+from app.storage.sealing import align, plain_servers
 from app.validators.link import ValidatorLink
 
 LOCK: Final = "validator-feeds"
@@ -63,9 +63,7 @@ async def lead(services: Services) -> None:
 async def _reign(services: Services, connection: AsyncConnection) -> None:
     log.info("this worker leads and holds the validators' feeds")
     settings = services.settings
-    changed = await align(services.engine, settings.vault, sealed=settings.kubeconfig_sealed)
-    if changed:
-        log.info("stored kubeconfigs were brought into line", changed=changed, sealed=settings.kubeconfig_sealed)
+    await look_at_kubeconfigs(services)
     services.link = ValidatorLink(
         settings.validators.supported, settings.signer, http=services.http, redis=services.redis_stream,
         engine=services.engine, clock=services.clock,
@@ -78,6 +76,22 @@ async def _reign(services: Services, connection: AsyncConnection) -> None:
         services.link = None
         with contextlib.suppress(*OUTAGES, SQLAlchemyError):
             await connection.invalidate()
+
+
+async def look_at_kubeconfigs(services: Services) -> None:
+    """Store them plain where the settings want that. Plain ones where sealing is on are told of and never taken over:
+    whoever can write to the database alone could have put them there."""
+    if not services.settings.kubeconfig_sealed:
+        done = await align(services.engine, services.settings.vault, sealed=False)
+        if done.changed or done.unopened:
+            log.warning("kubeconfigs are stored plain", changed=done.changed, unopened=done.unopened)
+        return
+    plain = await plain_servers(services.engine)
+    if plain:
+        log.error(
+            "stored kubeconfigs are not sealed, and not used: if they are yours, run `python -m app.storage seal`",
+            servers=plain,
+        )
 
 
 async def _lead(services: Services, link: ValidatorLink, connection: AsyncConnection) -> None:

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     @cached_property
     def vault(self) -> Vault:
         """Opens stored kubeconfigs, and seals them."""
-        return Vault.of_seed(self.miner_seed.get_secret_value())
+        return Vault.of_seed(self.miner_seed.get_secret_value(), accepts_plain=not self.kubeconfig_sealed)
 
     @cached_property
     def signer(self) -> Signer:

@@ -26,6 +26,8 @@ class MonitorSettings(BaseSettings):
     miner_seed: SecretStr
     redis_url: str = "redis://redis:6379"
     postgresql: SecretStr = SecretStr("postgresql+asyncpg://user:password@127.0.0.1:5432/chutes")
+    #: Kubeconfigs are stored sealed. Off only where public programs read the same database.
+    kubeconfig_sealed: bool = True
     #: Address of this monitor as agents reach it; empty never starts an agent.
     monitor_api: str = ""
     heartbeat_interval: float = Field(30, gt=0)

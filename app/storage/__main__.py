@@ -1,4 +1,6 @@
-"""`python -m app.storage migrate | seed`: bring the database named by POSTGRESQL up to date, or fill it to try."""
+"""`python -m app.storage migrate | seed | seal`: bring the database named by POSTGRESQL up to date, fill it to try, or
+take over the kubeconfigs that public programs stored plain: they are sealed with MINER_SEED, and used from then on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.storage.engine import create_engine
 from app.storage.migrate import migrate
+from app.storage.sealing import Vault, align, plain_servers
 from app.storage.seed import seed
 
 DEVELOPMENT_VALIDATOR = "simulated-validator"
@@ -22,6 +25,8 @@ async def run(action: str, url: str, validator: str) -> None:
         await migrate(engine)
         if action == "seed":
             await fill(engine, validator)
+        if action == "seal":
+            await seal(engine, os.environ.get("MINER_SEED", ""))
     finally:
         await engine.dispose()
 
@@ -32,10 +37,17 @@ async def fill(engine: AsyncEngine, validator: str) -> None:
         await seed(session, validator)
 
 
+async def seal(engine: AsyncEngine, seed_hex: str) -> None:
+    """Seal what is stored plain, and say of which servers."""
+    names = await plain_servers(engine)
+    await align(engine, Vault.of_seed(seed_hex), sealed=True)
+    print(f"sealed: {', '.join(names) or 'nothing was plain'}")
+
+
 def main(arguments: list[str]) -> int:
     url = os.environ.get("POSTGRESQL")
-    if len(arguments) != 1 or arguments[0] not in ("migrate", "seed") or not url:
-        print("usage: POSTGRESQL=postgresql+asyncpg://... python -m app.storage migrate|seed", file=sys.stderr)
+    if len(arguments) != 1 or arguments[0] not in ("migrate", "seed", "seal") or not url:
+        print("usage: POSTGRESQL=postgresql+asyncpg://... python -m app.storage migrate|seed|seal", file=sys.stderr)
         return 2
     asyncio.run(run(arguments[0], url, os.environ.get("SEED_VALIDATOR", DEVELOPMENT_VALIDATOR)))
     print(f"{arguments[0]}: done")

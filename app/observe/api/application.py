@@ -104,7 +104,8 @@ async def run_services(
         if inventory is None:
             engine = create_async_engine(settings.postgresql.get_secret_value(), pool_pre_ping=True)
             stack.push_async_callback(engine.dispose)
-            inventory = SqlInventory(engine, Vault.of_seed(settings.miner_seed.get_secret_value()))
+            seed = settings.miner_seed.get_secret_value()
+            inventory = SqlInventory(engine, Vault.of_seed(seed, accepts_plain=not settings.kubeconfig_sealed))
         intake = await stack.enter_async_context(ListIntake(settings.redis_url))
         services = build_services(settings, redis, inventory, intake, now)
         async with asyncio.TaskGroup() as tasks:

@@ -18,11 +18,12 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.api import bootstrap
+from app.api.leader import look_at_kubeconfigs
 from app.api.verification import Attestation, GravalSession, NodeAccess, Say
 from app.protocol.servers import DeviceInfo
 from app.protocol.signing import Purpose
 from app.storage.models import Server
-from app.storage.sealing import Vault, align
+from app.storage.sealing import Aligned, Vault, align, plain_servers
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
 from lab.validator.faults import Fault, FaultKind
@@ -277,9 +278,15 @@ async def test_stored_kubeconfigs_are_brought_into_line_both_ways_and_what_does_
     services = world.app.state.services
     vault = services.settings.vault
     statement = "SELECT kubeconfig FROM servers WHERE kubeconfig IS NOT NULL"
-    assert await align(services.engine, vault, sealed=True) == 0
-    assert await align(services.engine, Vault.of_seed("cd" * 32), sealed=False) == 0
-    assert await align(services.engine, vault, sealed=False) == 1
+    assert await align(services.engine, vault, sealed=True) == Aligned(0)
+    foreign = await align(services.engine, Vault.of_seed("cd" * 32), sealed=False)
+    assert (foreign.changed, len(foreign.unopened)) == (0, 1), "what is left is told"
+    assert await align(services.engine, vault, sealed=False) == Aligned(1)
     assert "node-token" in str(await world.rows(statement))
-    assert await align(services.engine, vault, sealed=True) == 1
+    assert await plain_servers(services.engine) == ("worker-1",)
+    await look_at_kubeconfigs(services)
+    assert "node-token" in str(await world.rows(statement)), "the leader takes nothing over by itself"
+    handed = await world.client.send("GET", "/servers/kubeconfig", purpose=Purpose.KUBECONFIG)
+    assert "node-token" not in handed.text, "and what is plain is not used"
+    assert await align(services.engine, vault, sealed=True) == Aligned(1)
     assert "node-token" not in str(await world.rows(statement))

@@ -29,7 +29,7 @@ async def stored(services: Services, name: str) -> str:
         row = (
             await connection.execute(text("SELECT server_id, kubeconfig FROM servers WHERE name = :n"), {"n": name})
         ).one()
-    return services.settings.vault.open(row[0], row[1] or "")
+    return services.settings.vault.open(row[0], row[1]) if row[1] else ""
 
 
 async def read(namespace: str, node: str) -> str | None:

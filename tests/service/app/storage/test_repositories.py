@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.protocol.chutes import ChuteRecord
 from app.storage import chutes, deployments, intents, servers
+from app.storage.__main__ import run
 from app.storage.additions import IntentKind, NodeKind, NodeProfile
 from app.storage.engine import create_engine, is_outage, try_lock, unlock
 from app.storage.migrate import migrate
-from app.storage.models import Deployment
+from app.storage.models import Deployment, Server
+from app.storage.sealing import Vault
 from app.storage.seed import CHUTES, SERVERS, gpu_id, seed, seed_id
 
 pytestmark = pytest.mark.service
@@ -173,3 +176,19 @@ def test_the_command_migrates_and_seeds(database_url: str) -> None:
     )
     assert (done.returncode, done.stdout.strip()) == (0, "seed: done"), done.stderr
     assert subprocess.run([*command[:3], "x"], capture_output=True, timeout=60, check=False).returncode == 2
+
+
+async def test_the_command_takes_over_kubeconfigs_that_public_programs_stored(
+    session: AsyncSession, database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINER_SEED", "ab" * 32)
+    await session.execute(update(Server).where(Server.name == SERVER).values(kubeconfig="clusters: []"))
+    await session.commit()
+    for said in (SERVER, "nothing was plain"):
+        await run("seal", database_url, "v")
+        assert capsys.readouterr().out.strip() == f"sealed: {said}"
+    stored = (await session.execute(select(Server.kubeconfig).where(Server.name == SERVER))).scalar_one()
+    assert Vault.of_seed("ab" * 32).open(seed_id(SERVER), stored or "") == "clusters: []"
+    monkeypatch.setenv("MINER_SEED", "ab")
+    with pytest.raises(ValueError, match="MINER_SEED has 1 bytes"):
+        await run("seal", database_url, "v")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.storage.sealing import PREFIX, SealError, Vault
+from app.storage.sealing import PREFIX, PlainTextError, SealError, Vault
 
 VAULT = Vault.of_seed("0x" + "ab" * 32)
 
@@ -19,8 +19,19 @@ def test_what_was_sealed_opens_for_its_server(text: str, server_id: str) -> None
     assert VAULT.open(server_id, stored) == text
 
 
-def test_plain_text_as_public_programs_wrote_it_is_still_read() -> None:
-    assert VAULT.open("s", '{"clusters": []}') == '{"clusters": []}'
+def test_plain_text_is_refused_unless_public_programs_share_the_database() -> None:
+    with pytest.raises(PlainTextError, match=r"python -m app\.storage seal") as refused:
+        VAULT.open("s", '{"clusters": []}')
+    assert "clusters" not in str(refused.value)
+    assert Vault.of_seed("ab" * 32, accepts_plain=True).open("s", '{"clusters": []}') == '{"clusters": []}'
+    assert Vault.of_seed("ab" * 32, accepts_plain=True).open("s", VAULT.seal("s", "text")) == "text"
+
+
+@pytest.mark.parametrize("seed", ["", "0x", "ab", "ab" * 31, "ab" * 33, "zz" * 32, "a"])
+def test_a_seed_that_is_not_32_bytes_makes_no_vault(seed: str) -> None:
+    with pytest.raises(ValueError, match="MINER_SEED") as refused:
+        Vault.of_seed(seed)
+    assert len(seed) < 8 or seed not in str(refused.value)
 
 
 def test_the_same_text_is_never_stored_twice_alike() -> None:
