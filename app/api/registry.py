@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from fastapi import APIRouter
@@ -32,19 +35,24 @@ router = APIRouter(tags=["registry"], route_class=RawRoute)
 
 @dataclass
 class TokenCache:
-    """Digests of registry tokens by node address, read at most every five seconds."""
+    """Digests of registry tokens by node address, read at most every five seconds.
+
+    By a clock that never goes back: a wall clock that is set back would keep a revoked token alive.
+    """
 
     digests: dict[str, set[str]] = field(default_factory=dict)
     read_at: float = float("-inf")
+    monotonic: Callable[[], float] = time.monotonic
 
     async def of(self, services: Services, address: str) -> set[str]:
         """The digests that count for one address."""
-        if services.clock() - self.read_at > CACHE_SECONDS:
+        asked_at = self.monotonic()
+        if asked_at - self.read_at > CACHE_SECONDS:
             rows = await services.reader.rows(NODES_SQL)
             found: dict[str, set[str]] = {}
-            for ip_address, digest in rows:
-                found.setdefault(str(ip_address), set()).add(str(digest))
-            self.digests, self.read_at = found, services.clock()
+            for address_of_node, digest in rows:
+                found.setdefault(str(address_of_node), set()).add(str(digest))
+            self.digests, self.read_at = found, asked_at
         return self.digests.get(address, set())
 
 
@@ -67,9 +75,30 @@ async def authorise_pull(request: Request) -> Response:
 
 
 def peer_address(request: Request) -> str:
-    """The caller's address; a forwarded one counts only from a proxy that settings trust."""
+    """The caller's address; forwarded ones count only from proxies that settings trust."""
     peer = request.client.host if request.client is not None else ""
-    if peer in services_of(request).settings.trusted_proxies:
-        forwarded = request.headers.get("X-Forwarded-For", "")
-        return forwarded.rsplit(",", 1)[-1].strip() or peer
-    return peer
+    return forwarded_for(
+        peer, request.headers.getlist("X-Forwarded-For"), services_of(request).settings.trusted_proxies
+    )
+
+
+def forwarded_for(peer: str, lines: Sequence[str], trusted: frozenset[str]) -> str:
+    """Who asked, by the rule of trusted hops: from the nearest hop on, the first that is not a trusted proxy.
+
+    Each proxy appends the address that it saw, to the last line or as a line of its own: all lines count, in their
+    order, and whatever stands before an address of a stranger is that stranger's own story. Empty where a trusted proxy
+    passed on something that is no address, or every hop is a proxy: nobody is at such an address.
+    """
+    if peer not in trusted:
+        return peer
+    hops = [hop.strip() for line in lines for hop in line.split(",")]
+    if not hops:
+        return peer
+    for hop in reversed(hops):
+        try:
+            address = str(ip_address(hop))
+        except ValueError:
+            return ""
+        if address not in trusted:
+            return address
+    return ""
