@@ -57,6 +57,11 @@ class Notices:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def pending(self) -> int:
+        """How many are being written."""
+        return len(self._tasks)
+
     async def _write(self, http: httpx.AsyncClient, reason: str, message: str, now: datetime) -> None:
         at = now.isoformat(timespec="seconds").replace("+00:00", "Z")
         body = {

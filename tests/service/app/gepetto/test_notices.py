@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.gepetto.kubernetes.notices import Notices, own_cluster
 from app.protocol.cluster_access import ClusterAccess, open_client, parse_kubeconfig
@@ -26,16 +27,28 @@ async def test_a_fallback_is_an_event_on_the_deployment_once_a_minute(api_server
     assert event["involvedObject"]["name"] == "gepetto"
 
 
-async def test_what_cannot_be_written_stops_nothing(api_server: LocalApiServer) -> None:
-    # Nothing is there to be asserted: a warning that raised would end the test.
+async def test_what_cannot_be_written_stops_nothing_and_is_told_in_the_log(api_server: LocalApiServer) -> None:
+    told = []
     for server in (api_server.url, "https://127.0.0.1:1"):  # the first refuses a wrong token, the second is not there
         authority = api_server.ca_file.read_bytes()
         notices = Notices(open_client(ClusterAccess("x", server, authority, token="wrong")), "chutes")
-        notices.warn("StrategyFallback", "nobody hears it")
-        await notices.close()
+        with capture_logs() as logs:
+            notices.warn("StrategyFallback", "nobody hears it")
+            await notices.close()
+        told += [(entry["log_level"], entry["event"], entry.get("status")) for entry in logs]
+    assert told == [
+        ("warning", "a Kubernetes event was refused: its account needs create on events", 401),
+        ("warning", "a Kubernetes event was not written", None),
+    ]
+
+
+async def test_without_a_cluster_a_notice_is_dropped_quietly() -> None:
     nowhere = Notices(None, "chutes")
-    nowhere.warn("StrategyFallback", "nobody hears it")
-    await nowhere.close()
+    with capture_logs() as logs:
+        nowhere.warn("StrategyFallback", "nobody hears it")
+        await nowhere.close()
+    assert logs == []
+    assert nowhere.pending == 0
 
 
 def test_outside_of_a_cluster_there_is_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
