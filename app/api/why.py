@@ -23,11 +23,10 @@ from app.api.errors import json_response
 from app.api.openapi import described
 from app.api.routing import SignedRoute, services_of
 from app.api.services import Services
+from app.protocol.channels import SCHEDULER_REASONS
 from app.protocol.wire import to_utc
 from app.storage.models import Chute, Deployment, Gpu, Server
 
-#: Field: a chute's, deployment's, server's or GPU's id. Value: any JSON object of the scheduler's.
-SCHEDULER_KEY: Final = "headframe:why"
 SLOW_START: Final = timedelta(minutes=30)
 
 router = APIRouter(tags=["why"], route_class=SignedRoute)
@@ -165,7 +164,7 @@ async def _scheduler(services: Services, keys: Sequence[str]) -> dict[str, objec
     """What the scheduler wrote about the first of these ids that it wrote about."""
     try:
         for key in keys:
-            raw = await services.redis.hget(SCHEDULER_KEY, key)
+            raw = await services.redis.hget(SCHEDULER_REASONS, key)
             if raw is not None:
                 found = orjson.loads(raw)
                 return found if isinstance(found, dict) else None

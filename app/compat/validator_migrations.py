@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from app.compat.runtime import current
+from app.gepetto.execution.validator_migrations import run_pending
+
 
 async def run_validator_migrations() -> None:
-    """One-time calls to validators are made by the miner API's process; a scheduler file has none to make."""
+    """Run the one-time calls to validators that this database has not behind it.
+
+    Raises:
+        UnavailableError: a validator did not answer; as in the public scheduler, that ends the file.
+    """
+    runtime = current()
+    await run_pending(runtime.engine, runtime.executor.launcher.validators)

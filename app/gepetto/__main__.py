@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import uvicorn
 from pydantic import ValidationError
 
-from app.gepetto.compose import Process, composed
+from app.gepetto.compose import composed
 from app.gepetto.execution.leader import Leadership
 from app.gepetto.http import Surface, create_app
+from app.gepetto.process import Process
 from app.gepetto.settings import GepettoSettings, read_configuration
 
 

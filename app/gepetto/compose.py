@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import httpx
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.compat.runtime import Runtime
@@ -22,10 +19,11 @@ from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn, Decider, ShadowDecider
 from app.gepetto.execution.ending import Ender
 from app.gepetto.execution.executor import Executor
+from app.gepetto.execution.fence import Fence
+from app.gepetto.execution.fenced import FencedClusters, FencedValidator
 from app.gepetto.execution.launch import Launcher
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.execution.store import Store
-from app.gepetto.files.full import run_full
 from app.gepetto.files.recognise import FileMode, UnrecognisedError, recognise
 from app.gepetto.files.runner import FileDecider, Limits
 from app.gepetto.ingest.clusters import CachedClusters, ClusterFeed, LiveClusters
@@ -37,72 +35,24 @@ from app.gepetto.kubernetes.client import Clusters
 from app.gepetto.kubernetes.kubeconfigs import Kubeconfigs
 from app.gepetto.kubernetes.notices import Notices, own_cluster
 from app.gepetto.metrics import Metrics
-from app.gepetto.ports import UnavailableError, ValidatorPort
+from app.gepetto.ports import ClustersPort, UnavailableError, ValidatorPort
+from app.gepetto.process import Process
 from app.gepetto.service import Gepetto
 from app.gepetto.settings import GepettoSettings, read_configuration
+from app.gepetto.why import publish
 from app.observe.view import RedisFleetView
 from app.protocol.model_cache import CacheLimits, limits_of
 from app.protocol.signing import Signer
 from app.protocol.validators import Validators
-from app.storage.engine import OUTAGES, create_engine
-from app.storage.migrate import migrate
+from app.storage.engine import create_engine
 from app.storage.sealing import Vault
 from app.validators.client import ValidatorClient
-from app.validators.stream import Consumer
 from app.validators.transport import Transport, new_http_client
 
 log = structlog.get_logger(__name__)
 
 LAUNCHES_PER_SECOND = 10.0
 LAUNCH_BURST = 20
-EVENT_GROUP = "gepetto"
-RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Process:
-    """A composed process."""
-
-    gepetto: Gepetto
-    engine: AsyncEngine
-    redis: Redis
-    kubeconfigs: Kubeconfigs
-    facts: Runtime
-    full_file: Path | None = None
-
-    async def lead(self) -> None:
-        """Everything that only the leader does. A complete public file takes the place of our own loop."""
-        await migrate(self.engine)
-        await self.kubeconfigs.refresh()
-        if self.full_file is not None:
-            await self.gepetto.executor.recover()
-            await run_full(self.full_file, self.facts)
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.gepetto.run())
-            group.create_task(self._listen())
-            group.create_task(self._refresh_kubeconfigs())
-
-    async def _refresh_kubeconfigs(self) -> None:
-        while True:
-            await asyncio.sleep(60)
-            try:
-                await self.kubeconfigs.refresh()
-            except OUTAGES as error:
-                log.warning("kubeconfigs were not read", reason=type(error).__name__)
-
-    async def _listen(self) -> None:
-        """Validator events, acknowledged once they are in the world; an outage of Redis is waited for."""
-        consumer = Consumer(self.redis, EVENT_GROUP, str(uuid.uuid4()))
-        while True:
-            try:
-                await consumer.prepare()
-                async for delivery in consumer.each():
-                    await self.gepetto.intake.apply(delivery.event)
-                    await consumer.acknowledge(delivery)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("events are not received", reason=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
 
 
 @asynccontextmanager
@@ -111,22 +61,33 @@ async def composed(settings: GepettoSettings) -> AsyncIterator[Process]:
     engine = create_engine(settings.postgresql.get_secret_value())
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     http = new_http_client()
-    kubeconfigs = Kubeconfigs(engine, Vault.of_seed(settings.miner_seed.get_secret_value()))
+    seed = settings.miner_seed.get_secret_value()
+    kubeconfigs = Kubeconfigs(engine, Vault.of_seed(seed, accepts_plain=not settings.kubeconfig_sealed))
     clusters = Clusters(kubeconfigs.of, settings.chutes_namespace, kubeconfigs.look_again)
     notices = Notices(own_cluster(), settings.chutes_namespace)
+    fence = Fence(engine)
     try:
-        gepetto = _gepetto(settings, engine, redis, http, clusters, notices)
+        gepetto = _gepetto(settings, engine, redis, http, clusters, notices, fence)
         facts = Runtime(
             engine=engine,
             executor=gepetto.executor,
-            clusters=clusters,
-            signer=Signer.from_seed(settings.miner_seed.get_secret_value()),
+            clusters=FencedClusters(clusters, fence),
+            signer=Signer.from_seed(seed),
             validators=Validators.model_validate_json(settings.validators).supported,
             redis_url=settings.redis_url.get_secret_value(),
             clock=time.time,
             options=public_options(settings),
         )
-        yield Process(gepetto, engine, redis, kubeconfigs, facts, full_file_of(settings.gepetto_file))
+        yield Process(
+            gepetto,
+            engine,
+            redis,
+            kubeconfigs,
+            facts,
+            fence,
+            full_file_of(settings.gepetto_file),
+            settings.validator_migrations_enabled,
+        )
     finally:
         await notices.close()
         await clusters.close()
@@ -166,10 +127,12 @@ def _gepetto(
     http: httpx.AsyncClient,
     clusters: Clusters,
     notices: Notices,
+    fence: Fence,
 ) -> Gepetto:
     signer = Signer.from_seed(settings.miner_seed.get_secret_value())
     entries = Validators.model_validate_json(settings.validators).supported
-    ports = {entry.hotkey: ValidatorAdapter(ValidatorClient(Transport(entry, signer, http))) for entry in entries}
+    clients = (ValidatorAdapter(ValidatorClient(Transport(entry, signer, http))) for entry in entries)
+    ports = {client.hotkey: FencedValidator(client, fence) for client in clients}
     configuration = read_configuration(settings.gepetto_config)
     world = World(settings.miner_ss58, configuration.safety.fresh_seconds)
     metrics = Metrics()
@@ -181,13 +144,14 @@ def _gepetto(
         readers={hotkey: FeedReader(world, port, engine, time.time) for hotkey, port in ports.items()},
         clusters=live if settings.gepetto_live_clusters else cached,
         intake=EventIntake(world, engine, time.time, lambda: None),
-        executor=_executor(settings, Store(engine), clusters, ports),
+        executor=_executor(settings, Store(engine, fence), FencedClusters(clusters, fence), ports),
         configuration=configuration,
         decider=_decider(settings, metrics, notices),
         metrics=metrics,
         configured=ConfigurationFile(settings.gepetto_config, partial(notices.warn, "ConfigurationWrong")),
     )
     gepetto.intake.wake = gepetto.dirty.set
+    gepetto.publish = partial(publish, redis)
     gepetto.forget_server = partial(_forget_server, tuple(ports.values()))
     return gepetto
 
@@ -201,7 +165,7 @@ async def _forget_server(validators: Iterable[ValidatorPort], server_id: str) ->
 
 
 def _executor(
-    settings: GepettoSettings, store: Store, clusters: Clusters, ports: Mapping[str, ValidatorPort]
+    settings: GepettoSettings, store: Store, clusters: ClustersPort, ports: Mapping[str, ValidatorPort]
 ) -> Executor:
     return Executor(
         launcher=Launcher(store, clusters, ports, settings.pods()),

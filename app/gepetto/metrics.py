@@ -17,6 +17,7 @@ from app.gepetto.decision.intents import (
     Swap,
     Terminate,
 )
+from app.gepetto.execution.faults import log_fault
 from app.gepetto.world.snapshot import Snapshot
 from app.gepetto.world.views import DeploymentState, DeploymentView
 
@@ -77,6 +78,8 @@ class Metrics:
             "gepetto_server_cost_usd_per_hour", "What a server costs, as declared", ["server"], registry=one
         )
         self.server_gpus = Gauge("gepetto_server_gpus", "GPUs of a server by use", ["server", "use"], registry=one)
+        self.faults = Counter("gepetto_faults", "Errors that should not be", ["work", "error"], registry=one)
+        self.overdue = Gauge("gepetto_overdue_entries", "Launches and endings open for over an hour", registry=one)
         self._seen_at: float | None = None
         self._activated: dict[str, float] = {}
         self._stages: dict[str, frozenset[str]] | None = None
@@ -157,6 +160,11 @@ class Metrics:
                 self.differences.labels("unrecorded").inc()
             elif isinstance(intent, Swap):
                 self._victims[intent.key] = sum(self._multipliers.get(victim, 0.0) for victim in intent.victims)
+
+    def fault(self, work: str, error: BaseException) -> None:
+        """An error that should not be: counted, and written down with its traceback."""
+        self.faults.labels(work, type(error).__name__).inc()
+        log_fault(work, error)
 
     def ended(self, intent: Intent, result: str) -> None:
         """One intent was carried out, or not."""

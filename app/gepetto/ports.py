@@ -22,6 +22,22 @@ class UnavailableError(Exception):
     """The other side could not be asked. Nothing follows from it but to try again."""
 
 
+class ValidatorRefusedError(UnavailableError):
+    """The validator answered, and the answer was no. Who only waits for better times may treat it as unavailability.
+
+    `status` is its HTTP status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same request gets the same answer later: 4xx apart from clocks (401), waiting and rates."""
+        return 400 <= self.status < 500 and self.status not in {401, 408, 425, 429}
+
+
 class LaunchFailedError(Exception):
     """A cluster refused an object of a launch; the message says which and why."""
 
@@ -54,6 +70,10 @@ class ValidatorPort(Protocol):
     async def release_job(self, job_id: str) -> None: ...
 
     async def delete_server(self, server_id: str) -> None: ...
+
+    async def rename_server(self, server_id: str, name: str) -> bool:
+        """Tell a server's name; False where the validator does not know the server."""
+        ...
 
     async def deleted_instances(self) -> frozenset[str]:
         """Ids of instances whose deletion the validator itself has published."""

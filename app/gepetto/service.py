@@ -17,6 +17,7 @@ from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
 from app.gepetto.decision.intents import DrainServer, Intent, NoOp, WarmUp
 from app.gepetto.execution.executor import Executor
+from app.gepetto.execution.faults import deposed_in
 from app.gepetto.execution.records import Decision, DecisionJournal, record_instance, remove_server
 from app.gepetto.ingest.clusters import ClusterFeed
 from app.gepetto.ingest.events import EventIntake
@@ -25,6 +26,7 @@ from app.gepetto.ingest.rows import read_rows
 from app.gepetto.ingest.world import World
 from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
+from app.gepetto.why import Weighed
 from app.gepetto.world.snapshot import Snapshot, SourceName
 from app.gepetto.world.views import Source
 from app.storage import intents as requests
@@ -44,6 +46,7 @@ class Cadence:
     recover_seconds: float = 30.0
     prune_seconds: float = 6 * 3600.0
     feeds_retry_seconds: float = 3.0
+    publish_seconds: float = 15.0
 
     def feeds_pause_seconds(self, errors: int) -> float:
         """Until the lists are read again, after so many failed readings in a row: soon first, then as always."""
@@ -67,6 +70,7 @@ class Gepetto:
     metrics: Metrics
     clock: Callable[[], float] = time.time
     cadence: Cadence = Cadence()
+    publish: Callable[[Weighed], Awaitable[object]] | None = None
     forget_server: Callable[[str], Awaitable[None]] | None = None
     configured: ConfigurationFile | None = None
     spent: Spent = field(default_factory=Spent)
@@ -78,6 +82,8 @@ class Gepetto:
 
     def __post_init__(self) -> None:
         self.executor.report = self._ended
+        self.executor.fault = self.metrics.fault
+        self.executor.recovery.overdue = self.metrics.overdue.set
         self.executor.handlers = {
             "RecordInstance": partial(record_instance, self.engine),
             "DrainServer": self._forget,
@@ -86,17 +92,15 @@ class Gepetto:
         self.journal = DecisionJournal(self.engine)
 
     async def run(self) -> None:
-        """Recover what was left open, then act."""
+        """Act; what was left open is taken up beside the first decisions, because its rows keep their GPUs anyway."""
         self.metrics.leader.set(1)
         try:
-            counts = await self.executor.recover()
-            if counts:
-                log.info("recovered", **counts)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.executor.run())
                 group.create_task(self._every(self.cadence.clusters_seconds, self.read_clusters))
-                group.create_task(self._every(self.cadence.recover_seconds, self._retry_open))
+                group.create_task(self.executor.recovery.run(self.cadence.recover_seconds))
                 group.create_task(self._every(self.cadence.prune_seconds, self.executor.launcher.store.prune))
+                group.create_task(self._every(self.cadence.publish_seconds, self.publish_reasons))
                 group.create_task(self._watch_lag())
                 for reader in self.readers.values():
                     group.create_task(self._follow(reader))
@@ -110,6 +114,8 @@ class Gepetto:
                 await work()
             except (*OUTAGES, UnavailableError) as error:
                 log.warning("will try again", work=getattr(work, "__name__", ""), reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - one loop's fault stops no other; a cancellation passes
+                self._fault(getattr(work, "__name__", ""), error)
             await asyncio.sleep(seconds)
 
     async def _follow(self, reader: FeedReader) -> None:
@@ -118,6 +124,8 @@ class Gepetto:
                 await reader.refresh()
             except (*OUTAGES, UnavailableError) as error:
                 log.warning("will try again", work="feeds", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - one validator's fault stops no other; a cancellation passes
+                self._fault("feeds", error)
             self.dirty.set()
             errors = max(self.world.sources.get(name, Source()).errors for name in reader.lists)
             await asyncio.sleep(self.cadence.feeds_pause_seconds(errors))
@@ -130,11 +138,21 @@ class Gepetto:
         except UnavailableError as error:
             log.warning("the clusters cannot be read", reason=str(error))
 
-    async def _retry_open(self) -> None:
-        busy = {intent.key.split(":", 1)[1] for intent in self.executor.in_flight.values() if ":" in intent.key}
-        open_entries = await self.executor.launcher.store.open_entries()
-        if any(entry.deployment_id not in busy and entry.step.value == "draining" for entry in open_entries):
-            await self.executor.resume_endings(busy)
+    async def publish_reasons(self) -> None:
+        """What the last decision weighed, for whoever asks why something does not earn."""
+        if self.publish is not None and self.last_snapshot is not None:
+            refused, name = self.last_refused, self.decider.name
+            await self.publish(Weighed(self.last_snapshot, self.configuration, name, self.last_intents, refused))
+
+    def _fault(self, work: str, error: Exception) -> None:
+        """Count and write down; the end of our leadership is no fault, and ends all work.
+
+        Raises:
+            Exception: the error itself, where another process leads.
+        """
+        if deposed_in(error):
+            raise error
+        self.metrics.fault(work, error)
 
     async def _watch_lag(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,6 +174,8 @@ class Gepetto:
                 await self.decide_once()
             except OUTAGES as error:
                 log.warning("no decision without the database", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - what is under way goes on; /ready says that no decision was made
+                self._fault("decision", error)
 
     async def decide_once(self) -> tuple[Intent, ...]:
         """Fetch, read our rows, decide, pass the gate, hand over; returns what was let through."""
@@ -166,7 +186,9 @@ class Gepetto:
         await self._finish_requests()
         snapshot = self.world.snapshot(self.clock(), self.executor.in_flight.values())
         began = time.perf_counter()
-        wanted = await self.decider.decide(snapshot, self.configuration)
+        decided = await self.decider.decide(snapshot, self.configuration)
+        # What is under way or left alone would use up the gate's budget without being done.
+        wanted = tuple(intent for intent in decided if self.executor.is_open_to(intent))
         allowed, refused, self.spent = pass_gate(snapshot, wanted, self.configuration, self.spent)
         seconds = time.perf_counter() - began
         self.last_snapshot, self.last_intents, self.last_refused = snapshot, allowed, refused

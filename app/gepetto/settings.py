@@ -42,6 +42,10 @@ class GepettoSettings(BaseSettings):
     gepetto_fail_stop: bool = False
     gepetto_shadow: bool = False
     gepetto_live_clusters: bool = False
+    #: One-time calls to validators that a taken-over database has not behind it.
+    validator_migrations_enabled: bool = True
+    #: Kubeconfigs are stored sealed. Off only where public programs read the same database.
+    kubeconfig_sealed: bool = True
 
     def pods(self) -> PodSettings:
         """What all deployments share."""

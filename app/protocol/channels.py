@@ -10,6 +10,8 @@ from typing import Final
 
 #: Validator events, miner API to Gepetto; payload `{"event_type", "event_data"}`.
 MINER_EVENTS: Final = "miner_events"
+#: Hash of what the scheduler weighed, Gepetto to miner API. Field: a chute's or server's id; value: a JSON object.
+SCHEDULER_REASONS: Final = "headframe:why"
 ALL_RESOURCES: Final = "resources:all"
 ALL_CLUSTERS: Final = "clusters:all"
 CLUSTER_RECONNECTS: Final = "clusters:all:reconnect"

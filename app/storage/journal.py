@@ -26,9 +26,12 @@ class JournalStep(StrEnum):
     PERMITTED = "permitted"
     SERVICE = "service"
     LAUNCHED = "launched"
+    ROLLING_BACK = "rolling_back"
     DRAINING = "draining"
     UNDEPLOYED = "undeployed"
     ROLLED_BACK = "rolled_back"
+    KEPT = "kept"
+    ABANDONED = "abandoned"
 
 
 class JournalEntry(Base):
@@ -72,3 +75,13 @@ class LaunchFailure(Base):
     count: Mapped[int] = mapped_column(Integer)
     until: Mapped[datetime]
     reason: Mapped[str | None]
+
+
+class LeaderEpoch(Base):
+    """How often the lead has changed hands: one row. A former leader's writes carry an older epoch, and are refused."""
+
+    __tablename__ = "gepetto_leader"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    taken_at: Mapped[datetime] = mapped_column(server_default=func.now())

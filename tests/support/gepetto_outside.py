@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.gepetto.ports import Feed, JsonObject, LaunchFailedError, LaunchRefusal, UnavailableError
+from app.gepetto.ports import (
+    Feed,
+    JsonObject,
+    LaunchFailedError,
+    LaunchRefusal,
+    UnavailableError,
+    ValidatorRefusedError,
+)
 from app.gepetto.world.views import PodView
 from app.protocol import labels
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
@@ -32,6 +39,8 @@ class FakeValidator:
     empty_lists: bool = False
     calls: list[tuple[str, str]] = field(default_factory=list)
     token_delay_seconds: float = 0.0
+    refuse_name_with: int | None = None
+    refuse_deletion_with: int | None = None
 
     def _answer(self, name: str, subject: str = "") -> None:
         self.calls.append((name, subject))
@@ -52,6 +61,8 @@ class FakeValidator:
 
     async def delete_instance(self, chute_id: str, instance_id: str) -> None:
         self._answer("delete_instance", instance_id)
+        if self.refuse_deletion_with is not None:
+            raise ValidatorRefusedError("DELETE: as told", self.refuse_deletion_with)
         self.gone.add(instance_id)
         self.instance_list = [item for item in self.instance_list if item.instance_id != instance_id]
 
@@ -60,6 +71,12 @@ class FakeValidator:
 
     async def delete_server(self, server_id: str) -> None:
         self._answer("delete_server", server_id)
+
+    async def rename_server(self, server_id: str, name: str) -> bool:
+        self._answer("rename_server", f"{server_id} {name}")
+        if self.refuse_name_with is not None:
+            raise ValidatorRefusedError("PATCH: as told", self.refuse_name_with)
+        return any(server.server_id == server_id for server in self.server_list)
 
     async def deleted_instances(self) -> frozenset[str]:
         self._answer("deleted_instances")
@@ -104,6 +121,7 @@ class FakeCluster:
     created_at: float = 0.0
     fail_at: str = ""
     is_down: bool = False
+    hangs: bool = False
     lose_services: bool = False
     stuck_pods: set[str] = field(default_factory=set)
     disk_gb: float | None = None
@@ -148,6 +166,8 @@ class FakeCluster:
 
     async def delete_deployment(self, deployment_id: str) -> None:
         self._call("delete_deployment")
+        if self.hangs:
+            await asyncio.sleep(3600)
         if deployment_id not in self.stuck_pods:
             self.jobs.pop(f"chute-{deployment_id}", None)
         self.services.pop(f"chute-service-{deployment_id}", None)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.decide import stale_sources
 from app.gepetto.decision.eligibility import chute_obstacles, server_obstacles
@@ -34,6 +36,62 @@ class Explanation:
     stale_sources: tuple[str, ...]
 
 
+class Explainer:
+    """Explanations of one snapshot: what all of them share is worked out once."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        configuration: Configuration,
+        memory: Memory,
+        last_intents: tuple[Intent, ...] = (),
+    ) -> None:
+        self._snapshot, self._configuration, self._intents = snapshot, configuration, last_intents
+        self._columns = build_columns(snapshot, memory.columns)
+        self._fleet = VirtualFleet(snapshot, self._columns, configuration, memory.experience)
+        self._stale = stale_sources(snapshot, configuration)
+        prices = memory.notes.get("prices")
+        known = prices.items() if isinstance(prices, dict) else ()
+        self._prices = {name: float(price) for name, price in known if isinstance(price, float)}
+        self._copies: dict[str, Counter[str]] = {}
+        for row in snapshot.deployments:
+            self._copies.setdefault(row.chute_id, Counter())[row.state.value] += 1
+
+    def ranked(self) -> tuple[str, ...]:
+        """Ids of all chutes: those with copies here first, then by what one more copy would earn."""
+        order = np.argsort(-self._fleet.rates, kind="stable")
+        ids = [self._snapshot.chutes[int(position)].id for position in order]
+        return tuple(sorted(ids, key=lambda chute_id: chute_id not in self._copies))
+
+    def of(self, chute_id: str) -> Explanation | None:
+        """Everything that speaks for and against one more copy now; None for a chute that nobody lists."""
+        position = self._columns.chute_index.get(chute_id)
+        if position is None:
+            return None
+        snapshot, configuration, fleet = self._snapshot, self._configuration, self._fleet
+        chute = snapshot.chutes[position]
+        own = tuple(reason.value for reason in chute_obstacles(chute, snapshot.now, configuration))
+        servers = {
+            server.name: tuple(reason.value for reason in server_obstacles(snapshot, chute, server, configuration))
+            for server in snapshot.servers
+        }
+        counts = Counter(reason for reasons in servers.values() for reason in reasons)
+        return Explanation(
+            chute_id=chute_id,
+            name=chute.name,
+            verdict=_verdict(chute_id, own, servers, self._stale, self._intents),
+            chute_obstacles=own,
+            server_obstacles=servers,
+            obstacle_counts=dict(counts.most_common()),
+            room=room_of(chute),
+            rate=float(fleet.rates[position]),
+            rank=1 + int(((fleet.rates > fleet.rates[position]) & (fleet.rooms > 0)).sum()),
+            prices=self._prices,
+            copies=dict(self._copies.get(chute_id, Counter())),
+            stale_sources=self._stale,
+        )
+
+
 def explain(
     snapshot: Snapshot,
     configuration: Configuration,
@@ -42,32 +100,7 @@ def explain(
     last_intents: tuple[Intent, ...] = (),
 ) -> Explanation | None:
     """Everything that speaks for and against one more copy now; None for a chute that nobody lists."""
-    columns = build_columns(snapshot, memory.columns)
-    position = columns.chute_index.get(chute_id)
-    if position is None:
-        return None
-    chute = snapshot.chutes[position]
-    fleet = VirtualFleet(snapshot, columns, configuration, memory.experience)
-    own = chute_obstacles(chute, snapshot.now, configuration)
-    servers = {server.name: server_obstacles(snapshot, chute, server, configuration) for server in snapshot.servers}
-    stale = stale_sources(snapshot, configuration)
-    prices = memory.notes.get("prices")
-    counts = Counter(reason.value for reasons in servers.values() for reason in reasons)
-    states = Counter(row.state.value for row in snapshot.deployments if row.chute_id == chute_id)
-    return Explanation(
-        chute_id=chute_id,
-        name=chute.name,
-        verdict=_verdict(chute_id, tuple(r.value for r in own), servers, stale, last_intents),
-        chute_obstacles=tuple(reason.value for reason in own),
-        server_obstacles={name: tuple(reason.value for reason in reasons) for name, reasons in servers.items()},
-        obstacle_counts=dict(counts.most_common()),
-        room=room_of(chute),
-        rate=float(fleet.rates[position]),
-        rank=1 + int(((fleet.rates > fleet.rates[position]) & (fleet.rooms > 0)).sum()),
-        prices={k: float(v) for k, v in prices.items() if isinstance(v, float)} if isinstance(prices, dict) else {},
-        copies=dict(states),
-        stale_sources=stale,
-    )
+    return Explainer(snapshot, configuration, memory, last_intents).of(chute_id)
 
 
 def _verdict(

@@ -1,6 +1,7 @@
 """One ending, step by step (spec: gepetto 15.2, 24.10; rules 27.12, 27.16).
 
 draining -> confirm an absence by the live source -> instance -> Job and Service -> pods seen absent -> row and GPUs.
+Never does anything on an absence that no live source confirms; what has no row is in `orphans`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,44 @@ from typing import Final
 
 import structlog
 
-from app.gepetto.decision.intents import Evidence, ForgetInstance, RemoveOrphan, Terminate
+from app.gepetto.decision.intents import Evidence, Terminate
+from app.gepetto.execution.opened import OpenEntry
 from app.gepetto.execution.store import Store
-from app.gepetto.ports import ClusterPort, ClustersPort, UnavailableError, ValidatorPort
+from app.gepetto.ports import ClusterPort, ClustersPort, UnavailableError, ValidatorPort, ValidatorRefusedError
 from app.gepetto.world.views import DeploymentView
-from app.storage.journal import JournalStep
+from app.storage.journal import JournalKind, JournalStep
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 2.0
 #: A copy that died before its first paid hour: the pair of chute and server is left alone (spec: gepetto 22.10).
 UNPAID_SECONDS: Final = 300.0
+#: A validator that refuses to delete an instance for so long is taken at its word, whatever the status.
+PATIENCE_SECONDS: Final = 3600.0
 _FAILURES: Final = frozenset({Evidence.POD_FINISHED, Evidence.START_OVERDUE})
+#: Endings that nothing but our own wish asks for: given up where the validator will not have them.
+_WISHES: Final = frozenset({Evidence.PREEMPTED, Evidence.STRATEGY})
 
 
 class EndingResult(StrEnum):
+    """How an ending, or a removal, came out."""
+
     DONE = "done"
+    #: Pods, row and claims are gone; the validator refused to delete the instance and will notice by itself.
+    DONE_REFUSED = "done_refused"
+    #: The validator refused, and nothing but our wish asked for the ending: the copy stays as it was.
+    KEPT = "kept"
+    #: Its row and its server have been taken out meanwhile: nothing is left that could be ended.
+    ABANDONED = "abandoned"
     ALREADY = "already"
     VETOED = "vetoed"
     UNFOUNDED = "unfounded"
     WAITING = "waiting"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the copy is gone and its GPUs are free."""
+        return self in {EndingResult.DONE, EndingResult.DONE_REFUSED, EndingResult.ABANDONED}
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,11 @@ class Ender:
     clock: Callable[[], float] = time.time
 
     async def end(self, row: DeploymentView, intent: Terminate) -> EndingResult:
-        """End one copy. A second call while the first is under way changes nothing."""
+        """End one copy. A second call while the first is under way, or while it is launched, changes nothing."""
+        with self.store.working.claim(row.id) as is_mine:
+            return await self._end(row, intent) if is_mine else EndingResult.ALREADY
+
+    async def _end(self, row: DeploymentView, intent: Terminate) -> EndingResult:
         evidence = intent.evidence
         try:
             cluster = await self.clusters.of(row.server_id)
@@ -61,31 +84,62 @@ class Ender:
             return EndingResult.ALREADY
         if evidence in _FAILURES and row.job_id is None and not row.has_paid(self.clock()):
             await self.store.remember_failure(row.chute_id, row.server_id, intent.reason, UNPAID_SECONDS)
-        return await self.finish(row.id, row.server_id, row.chute_id, row.instance_id, row.validator, evidence)
+        entry = OpenEntry(
+            row.id, JournalKind.TERMINATE, JournalStep.DRAINING, row.server_id, row.chute_id, evidence.value,
+            row.job_id, row.instance_id, row.validator, None,
+        )  # fmt: skip
+        return await self.finish(entry)
 
-    async def finish(
-        self,
-        deployment_id: str,
-        server_id: str,
-        chute_id: str,
-        instance_id: str | None,
-        validator: str | None,
-        evidence: Evidence | None,
-    ) -> EndingResult:
-        """Go on with an ending that is in the journal; also what a restart does."""
+    async def finish(self, entry: OpenEntry) -> EndingResult:
+        """Go on with an ending that is in the journal; also what a restart does. Only for the holder of its claim."""
+        if not entry.has_row and not entry.has_server:
+            log.error("an ending is abandoned: its server was taken out", deployment=entry.deployment_id)
+            await self.store.close(entry.deployment_id, JournalStep.ABANDONED, "its row and its server have gone")
+            return EndingResult.ABANDONED
         try:
-            port = self.validators.get(validator or "")
-            if instance_id and port is not None and evidence is not Evidence.VALIDATOR_ENDED:
-                await port.delete_instance(chute_id, instance_id)
-            cluster = await self.clusters.of(server_id)
-            await cluster.delete_deployment(deployment_id)
-            if not await self._wait_gone(cluster, deployment_id):
+            refusal = await self._delete_instance(entry)
+            if refusal is not None and entry.evidence in _WISHES:
+                log.error("a copy is kept: its validator refuses to end it", deployment=entry.deployment_id)
+                await self.store.close(entry.deployment_id, JournalStep.KEPT, refusal)
+                return EndingResult.KEPT
+            cluster = await self.clusters.of(entry.server_id)
+            await cluster.delete_deployment(entry.deployment_id)
+            if not await self._wait_gone(cluster, entry.deployment_id):
                 return EndingResult.WAITING
         except UnavailableError as error:
-            log.info("an ending is left for later", deployment=deployment_id, reason=str(error))
+            log.info("an ending is left for later", deployment=entry.deployment_id, reason=str(error))
             return EndingResult.WAITING
-        await self.store.remove(deployment_id, JournalStep.UNDEPLOYED)
-        return EndingResult.DONE
+        await self.store.remove(entry.deployment_id, JournalStep.UNDEPLOYED, refusal)
+        return EndingResult.DONE if refusal is None else EndingResult.DONE_REFUSED
+
+    async def _delete_instance(self, entry: OpenEntry) -> str | None:
+        """Tell the validator first, so that no request reaches a dying pod. Its words, where it refuses for good.
+
+        Raises:
+            UnavailableError: it gave no answer, or one that may be another soon.
+        """
+        if entry.instance_id is None or entry.evidence == Evidence.VALIDATOR_ENDED:
+            return None
+        port = self.validators.get(entry.validator or "")
+        if port is None:
+            log.warning(
+                "an instance is not deleted: its validator is not configured", deployment=entry.deployment_id,
+                instance=entry.instance_id, validator=entry.validator,
+            )  # fmt: skip
+            return None
+        try:
+            await port.delete_instance(entry.chute_id, entry.instance_id)
+        except ValidatorRefusedError as error:
+            if not error.is_lasting and entry.age_seconds < PATIENCE_SECONDS:
+                raise
+            refusal = error
+        else:
+            return None
+        log.error(
+            "a validator refuses to delete an instance", deployment=entry.deployment_id, instance=entry.instance_id,
+            status=refusal.status, reason=str(refusal),
+        )  # fmt: skip
+        return f"the validator refused to delete the instance: {refusal}"[:300]
 
     async def _wait_gone(self, cluster: ClusterPort, deployment_id: str) -> bool:
         loop = asyncio.get_running_loop()
@@ -113,32 +167,3 @@ class Ender:
         except UnavailableError:
             return False
         return True
-
-    async def remove_orphan(self, intent: RemoveOrphan) -> EndingResult:
-        """Remove objects without a row, after looking for the row once more."""
-        async with asyncio.timeout(30):
-            if await self.store.exists(intent.deployment_id):
-                return EndingResult.UNFOUNDED
-        try:
-            cluster = await self.clusters.of(intent.server_id)
-            await cluster.delete_deployment(intent.deployment_id)
-        except UnavailableError:
-            return EndingResult.WAITING
-        return EndingResult.DONE
-
-    async def forget_instance(self, intent: ForgetInstance, config_id: str | None) -> EndingResult:
-        """Delete an instance without row and pod, after asking every cluster live for a pod of its launch config."""
-        if config_id is not None:
-            try:
-                for server_id in await self.store.server_ids():
-                    pods = await (await self.clusters.of(server_id)).list_pods(server_id)
-                    if any(pod.config_id == config_id for pod in pods):
-                        return EndingResult.UNFOUNDED
-            except UnavailableError:
-                return EndingResult.VETOED
-        for port in self.validators.values():
-            try:
-                await port.delete_instance(intent.chute_id, intent.instance_id)
-            except UnavailableError:
-                return EndingResult.WAITING
-        return EndingResult.DONE

@@ -1,10 +1,15 @@
-"""Runs intents: every server's in order, servers side by side, each key once at a time (spec: gepetto 24.1, 24.10)."""
+"""Runs intents: every server's in order, servers side by side, each key once at a time (spec: gepetto 24.1, 24.10).
+
+A fault of one intent is written down, counted and left alone for a while; it never ends the work on the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -19,17 +24,24 @@ from app.gepetto.decision.intents import (
     Terminate,
 )
 from app.gepetto.execution.ending import Ender, EndingResult
-from app.gepetto.execution.launch import Launcher, LaunchOrder, LaunchOutcome, LaunchResult, job_ports_of
-from app.gepetto.execution.limits import ServerLocks, TokenBucket
-from app.gepetto.kubernetes.plan import job_name, service_name
-from app.gepetto.ports import LaunchRefusal, UnavailableError
+from app.gepetto.execution.faults import Fault, deposed_in, is_passing, leaves, log_fault
+from app.gepetto.execution.launch import FAILURE_SECONDS, Launcher, LaunchOrder, LaunchResult, job_ports_of
+from app.gepetto.execution.limits import Pauses, ServerLocks, TokenBucket
+from app.gepetto.execution.orphans import Orphans
+from app.gepetto.execution.recovery import Recovery
+from app.gepetto.ports import LaunchRefusal
 from app.gepetto.world.snapshot import Snapshot
-from app.storage.engine import OUTAGES
-from app.storage.journal import JournalKind, JournalStep
+from app.gepetto.world.views import DeploymentView
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[Intent, Snapshot], Awaitable[str]]
+
+#: How long a key is left alone after a fault: the first time, and at most.
+FAULT_SECONDS: Final = (30.0, 1800.0)
+#: How long after a live source said otherwise, or did not answer: asking again at once would use up the budget.
+PAUSES: Final[Mapping[str, float]] = {EndingResult.UNFOUNDED.value: 300.0, EndingResult.VETOED.value: 15.0}
+GONE: Final = "gone"
 
 
 def _quiet(intent: Intent, result: str) -> None:
@@ -47,6 +59,7 @@ class Executor:
         new_id: makes deployment ids.
         handlers: what to do with the other intents, by class name.
         report: told how every intent ended.
+        fault: told of errors that should not be.
     """
 
     launcher: Launcher
@@ -55,24 +68,39 @@ class Executor:
     new_id: Callable[[], str]
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     report: Callable[[Intent, str], None] = _quiet
+    fault: Fault = log_fault
     parallel: int = 32
     job_ports: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     in_flight: dict[str, Intent] = field(default_factory=dict)
+    pauses: Pauses = field(default_factory=lambda: Pauses(time.monotonic))
+    recovery: Recovery = field(init=False)
+    orphans: Orphans = field(init=False)
     _locks: ServerLocks = field(default_factory=ServerLocks)
     _queue: asyncio.Queue[tuple[Intent, Snapshot]] = field(default_factory=asyncio.Queue)
 
+    def __post_init__(self) -> None:
+        self.recovery = Recovery(self.launcher, self.ender, self._fault)
+        self.orphans = Orphans(self.launcher.store, self.ender.clusters, self.ender.validators)
+
+    def _fault(self, work: str, error: BaseException) -> None:
+        self.fault(work, error)
+
+    def is_open_to(self, intent: Intent) -> bool:
+        """Whether an intent would be taken up: its key is not under way, and not left alone after a fault."""
+        return intent.key not in self.in_flight and self.pauses.is_over(intent.key)
+
     def submit(self, intents: tuple[Intent, ...], snapshot: Snapshot) -> int:
-        """Queue intents whose key is not under way; returns how many were new."""
+        """Queue intents that are open to be taken up; returns how many were."""
         count = 0
         for intent in intents:
-            if intent.key not in self.in_flight:
+            if self.is_open_to(intent):
                 self.in_flight[intent.key] = intent
                 self._queue.put_nowait((intent, snapshot))
                 count += 1
         return count
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, or until another process leads."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self.parallel):
                 group.create_task(self._work())
@@ -81,126 +109,142 @@ class Executor:
         """Wait until everything submitted so far is done."""
         await self._queue.join()
 
+    async def recover(self) -> dict[str, int]:
+        """Resume or roll back what is open in the journal, in one pass (rule 27.19)."""
+        return await self.recovery.once()
+
     async def _work(self) -> None:
         while True:
             intent, snapshot = await self._queue.get()
             try:
-                result = await self._do(intent, snapshot)
-            except OUTAGES as error:  # the journal shows what is open; nothing is lost but time
-                result = f"database away: {type(error).__name__}"
-                log.warning("an intent was interrupted", intent=intent.key, reason=result)
+                result = await self._isolated(intent, snapshot)
             finally:
                 self.in_flight.pop(intent.key, None)
                 self._queue.task_done()
-            self.report(intent, result)
+            try:
+                self.report(intent, result)
+            except Exception as error:  # noqa: BLE001 - whoever is told must not stop the work
+                self.fault("report", error)
+
+    async def _isolated(self, intent: Intent, snapshot: Snapshot) -> str:
+        """Carry an intent out. The journal shows what an error left open, and the recovery takes it up."""
+        try:
+            result = await self._do(intent, snapshot)
+        except Exception as error:  # one intent's fault stops no other; a cancellation passes
+            if deposed_in(error):
+                raise
+            name = "+".join(sorted({type(leaf).__name__ for leaf in leaves(error)}))
+            if is_passing(error):
+                log.warning("an intent was interrupted", intent=intent.key, reason=name)
+                return f"database away: {name}"
+            await self._back_off(intent, name, error)
+            return f"error: {name}"
+        self.pauses.well(intent.key)
+        if result in PAUSES:
+            self.pauses.pause(intent.key, PAUSES[result])
+        return result
+
+    async def _back_off(self, intent: Intent, name: str, error: Exception) -> None:
+        self.fault(type(intent).__name__, error)
+        log.error("an intent failed", intent=intent.key, error=name)
+        self.pauses.fault(intent.key, *FAULT_SECONDS)
+        launch = intent.launch if isinstance(intent, Swap) else intent
+        if not isinstance(launch, Launch):
+            return
+        try:
+            reason = f"fault of our own: {name}"
+            await self.launcher.store.remember_failure(launch.chute_id, launch.server_id, reason, FAILURE_SECONDS)
+        except Exception as second:  # the pause of its key holds it back all the same
+            if deposed_in(second):
+                raise
+            self.fault("failure memory", second)
 
     async def _do(self, intent: Intent, snapshot: Snapshot) -> str:
         match intent:
             case Launch():
                 async with self._locks.of(intent.server_id):
-                    return (await self._launch(intent, snapshot)).result.value
+                    return await self._launch(intent, snapshot)
             case Terminate():
                 return (await self._terminate(intent, snapshot)).value
             case Swap():
-                return await self._swap(intent, snapshot)
+                async with self._locks.of(intent.launch.server_id):  # nobody else gets the GPUs in between
+                    return await self._swap(intent, snapshot)
             case RemoveOrphan():
-                return (await self.ender.remove_orphan(intent)).value
+                return (await self.orphans.remove_objects(intent)).value
             case ForgetInstance():
-                configs = {instance.id: instance.config_id for instance in snapshot.instances}
-                return (await self.ender.forget_instance(intent, configs.get(intent.instance_id))).value
+                instance = next((item for item in snapshot.instances if item.id == intent.instance_id), None)
+                return (await self.orphans.forget_instance(intent, instance)).value
             case DrainServer():
                 return await self._drain(intent, snapshot)
             case _:
                 handler = self.handlers.get(type(intent).__name__)
                 return "ignored" if handler is None else await handler(intent, snapshot)
 
-    def _order(self, intent: Launch, snapshot: Snapshot) -> LaunchOrder:
-        server = next(server for server in snapshot.servers if server.id == intent.server_id)
+    def _order(self, intent: Launch, snapshot: Snapshot) -> LaunchOrder | None:
+        """What the snapshot knows of a launch; None where it does not know the server."""
+        server = next((server for server in snapshot.servers if server.id == intent.server_id), None)
+        if server is None:
+            return None
         gpu_ids = tuple(gpu for bit, gpu in enumerate(server.gpu_ids) if intent.gpu_mask >> bit & 1)
         ports = job_ports_of(self.job_ports.get(intent.chute_id, ())) if intent.job_id else ()
         return LaunchOrder(intent, self.new_id(), gpu_ids, server.vm_version, ports)
 
-    async def _launch(self, intent: Launch, snapshot: Snapshot) -> LaunchOutcome:
+    async def _launch(self, intent: Launch, snapshot: Snapshot) -> str:
         await self.bucket.take()
-        return await self.launcher.launch(self._order(intent, snapshot))
+        order = self._order(intent, snapshot)
+        return GONE if order is None else (await self.launcher.launch(order)).result.value
 
     async def _terminate(self, intent: Terminate, snapshot: Snapshot) -> EndingResult:
         row = next((row for row in snapshot.deployments if row.id == intent.deployment_id), None)
-        if row is None:
-            return EndingResult.ALREADY
-        return await self.ender.end(row, intent)
+        return EndingResult.ALREADY if row is None else await self.ender.end(row, intent)
 
     async def _swap(self, intent: Swap, snapshot: Snapshot) -> str:
-        """Token first, then every victim checked, then the victims, then the launch: all of it or nothing."""
-        async with self._locks.of(intent.launch.server_id):  # nobody else gets the GPUs in between
-            return await self._swap_locked(intent, snapshot)
-
-    async def _swap_locked(self, intent: Swap, snapshot: Snapshot) -> str:
+        """Everything checked, then the token, then the victims, then the launch: all of it or nothing."""
         rows = tuple(row for row in snapshot.deployments if row.id in intent.victims)
-        launch = intent.launch
-        validator = next((s.validator for s in snapshot.servers if s.id == launch.server_id), "")
-        await self.bucket.take()
-        if len(rows) != len(intent.victims) or not await self.ender.check_victims(rows):
+        order = self._order(intent.launch, snapshot)
+        if order is None or len(rows) != len(intent.victims) or not await self._may_swap(order, rows):
             return EndingResult.VETOED.value
-        answer = await self.launcher.ask(launch.chute_id, validator, launch.job_id)
+        launch = intent.launch
+        validator = next(server.validator for server in snapshot.servers if server.id == launch.server_id)
+        await self.bucket.take()
+        answer = await self.launcher.ask(launch, validator)
         if isinstance(answer, LaunchRefusal):
             await self.launcher.remember_refusal(launch.chute_id, answer)
             return LaunchResult.REFUSED.value
-        reason = Terminate("", Evidence.PREEMPTED, f"for {launch.chute_id}")
-        endings = [self.ender.end(row, Terminate(row.id, reason.evidence, reason.reason)) for row in rows]
-        results = await asyncio.gather(*endings)
-        if any(result is not EndingResult.DONE for result in results):
-            return "victims_" + "_".join(sorted({result.value for result in results}))
-        return (await self.launcher.launch(self._order(launch, snapshot), answer)).result.value
+        is_used = False
+        try:
+            results = await self._end_all(rows, Evidence.PREEMPTED, f"for {launch.chute_id}")
+            if all(result.is_done for result in results):
+                is_used = True
+                return (await self.launcher.launch(order, answer)).result.value
+        finally:
+            if not is_used:
+                self.launcher.spares.keep(launch, answer)
+        return "victims_" + "_".join(sorted({result.value for result in results}))
+
+    async def _may_swap(self, order: LaunchOrder, rows: tuple[DeploymentView, ...]) -> bool:
+        victims = [row.id for row in rows]
+        held = await self.launcher.store.can_have(order.intent.server_id, order.gpu_ids, victims)
+        return held and await self.ender.check_victims(rows)
+
+    async def _end_all(self, rows: tuple[DeploymentView, ...], evidence: Evidence, reason: str) -> list[EndingResult]:
+        """End copies side by side. Where one has a fault the recovery goes on with the others, from the journal."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.ender.end(row, Terminate(row.id, evidence, reason))) for row in rows]
+        return [task.result() for task in tasks]
 
     async def _drain(self, intent: DrainServer, snapshot: Snapshot) -> str:
-        """End every copy on a server that the operator takes out; the handler then forgets the server itself."""
-        rows = [row for row in snapshot.deployments if row.server_id == intent.server_id]
-        endings = (self.ender.end(row, Terminate(row.id, Evidence.OPERATOR, "its server is taken out")) for row in rows)
-        results = await asyncio.gather(*endings)
-        if any(result not in {EndingResult.DONE, EndingResult.ALREADY} for result in results):
-            return EndingResult.WAITING.value
+        """End every copy on a server that the operator takes out; the handler then forgets the server itself.
+
+        Not before its last row has gone: that of a copy which is still leaving, or was launched since, keeps its GPUs.
+        """
+        rows = tuple(row for row in snapshot.deployments if row.server_id == intent.server_id)
+        results = await self._end_all(rows, Evidence.OPERATOR, "its server is taken out")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (0.0 if EndingResult.VETOED in results else self.ender.wait_seconds)
+        while await self.launcher.store.has_rows(intent.server_id):
+            if loop.time() >= deadline:
+                return EndingResult.WAITING.value
+            await asyncio.sleep(self.ender.poll_seconds)
         handler = self.handlers.get(type(intent).__name__)
         return "ignored" if handler is None else await handler(intent, snapshot)
-
-    async def recover(self) -> dict[str, int]:
-        """Resume or roll back what a former process left open (rule 27.19). Call it before the first decision."""
-        counts: dict[str, int] = {}
-        for entry in await self.launcher.store.open_entries():
-            if entry.kind is JournalKind.TERMINATE:
-                evidence = Evidence(entry.evidence) if entry.evidence else None
-                result = await self.ender.finish(
-                    entry.deployment_id, entry.server_id, entry.chute_id, entry.instance_id, entry.validator, evidence
-                )
-                outcome = f"ending {result.value}"
-            else:
-                outcome = await self._recover_launch(entry.deployment_id, entry.server_id, entry.host, entry.step)
-            counts[outcome] = counts.get(outcome, 0) + 1
-        return counts
-
-    async def resume_endings(self, busy: set[str]) -> None:
-        """Go on with endings that wait for their pods to leave, apart from those under way."""
-        for entry in await self.launcher.store.open_entries():
-            if entry.kind is JournalKind.TERMINATE and entry.deployment_id not in busy:
-                evidence = Evidence(entry.evidence) if entry.evidence else None
-                await self.ender.finish(
-                    entry.deployment_id, entry.server_id, entry.chute_id, entry.instance_id, entry.validator, evidence
-                )
-
-    async def _recover_launch(self, deployment_id: str, server_id: str, host: str | None, step: JournalStep) -> str:
-        """A launch whose Job exists goes on; without one it is rolled back, because its token died with its process."""
-        store = self.launcher.store
-        try:
-            cluster = await self.launcher.clusters.of(server_id)
-            name = service_name(deployment_id)
-            ports = await cluster.service_ports(name) if step is JournalStep.SERVICE else None
-            if ports and await cluster.has_job(job_name(deployment_id)):
-                await store.launched(deployment_id, host, ports.get(("TCP", 8000), next(iter(ports.values()))))
-                return "launch resumed"
-            await cluster.delete_deployment(deployment_id)
-            if await cluster.has_pods(deployment_id):
-                return "launch waiting"
-        except UnavailableError:
-            return "launch waiting"
-        await store.remove(deployment_id, JournalStep.ROLLED_BACK, "its process ended")
-        return "launch rolled back"

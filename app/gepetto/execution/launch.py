@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from app.gepetto.decision.intents import Launch, WarmUp
+from app.gepetto.execution.launch_configs import SpareConfigs
 from app.gepetto.execution.store import LONGEST_SECONDS, Store
 from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.plan import DeploymentPlan, JobPort, PodSettings, service_name
@@ -66,30 +67,45 @@ class LaunchOrder:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Carries out launches. Holds no state of its own: everything that matters is in the journal."""
+    """Carries out launches. Everything that matters is in the journal; launch configs to spare are in memory alone."""
 
     store: Store
     clusters: ClustersPort
     validators: Mapping[str, ValidatorPort]
     settings: PodSettings
+    spares: SpareConfigs = field(default_factory=SpareConfigs)
 
     async def launch(self, order: LaunchOrder, config: LaunchConfig | None = None) -> LaunchOutcome:
         """Start one copy; `config` is a launch config that was asked for before (a swap's)."""
+        with self.store.working.claim(order.deployment_id) as is_mine:
+            if not is_mine:
+                raise ValueError(f"deployment {order.deployment_id} is being worked on: launches need new ids")
+            return await self._launch(order, config)
+
+    async def _launch(self, order: LaunchOrder, config: LaunchConfig | None) -> LaunchOutcome:
         intent = order.intent
         reserved = await self.store.reserve(
             order.deployment_id, intent.chute_id, intent.version, intent.server_id, order.gpu_ids, intent.job_id
         )
         if not reserved:
+            if config is not None:
+                self.spares.keep(intent, config)
             return LaunchOutcome(LaunchResult.GPUS_TAKEN, order.deployment_id, "a GPU was not free any more")
         return await self._permitted(order, config)
 
-    async def ask(self, chute_id: str, validator: str, job_id: str | None) -> LaunchConfig | LaunchRefusal:
-        """Ask for a launch config once; no answer is a refusal too, because a second request might be one too many."""
+    async def ask(self, intent: Launch, validator: str) -> LaunchConfig | LaunchRefusal:
+        """Ask for a launch config once, or take one that an aborted swap had got; each counts at the validator.
+
+        No answer is a refusal too, because a second request might be one too many.
+        """
         port = self.validators.get(validator)
         if port is None:
             return LaunchRefusal(404, f"no validator {validator} is configured")
+        spare = self.spares.take(intent)
+        if spare is not None:
+            return spare
         try:
-            return await port.launch_config(chute_id, job_id)
+            return await port.launch_config(intent.chute_id, intent.job_id)
         except UnavailableError as error:
             return LaunchRefusal(0, str(error))
 
@@ -116,15 +132,16 @@ class Launcher:
         intent = order.intent
         facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
         if facts is None:
-            return await self._roll_back(order, "the chute or the server has gone", release_job=True)
-        answer = config or await self.ask(intent.chute_id, str(facts["validator"]), intent.job_id)
+            return await self._roll_back(order, "the chute or the server has gone")
+        validator = str(facts["validator"])
+        answer = config or await self.ask(intent, validator)
         if isinstance(answer, LaunchRefusal):
             await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, f"refused: {answer.status}")
             if intent.job_id is None:
                 await self.remember_refusal(intent.chute_id, answer)
             return LaunchOutcome(LaunchResult.REFUSED, order.deployment_id, answer.detail, answer.status)
         if not await self.store.permit(order.deployment_id, answer.config_id):
-            return await self._roll_back(order, "the row disappeared in flight", release_job=True)
+            return await self._roll_back(order, "the row disappeared in flight", validator)
         return await self._deployed(order, plan_of(order, facts, answer))
 
     async def _deployed(self, order: LaunchOrder, plan: DeploymentPlan) -> LaunchOutcome:
@@ -137,20 +154,20 @@ class Launcher:
             await cluster.create_job(manifests.job(plan, self.settings, ports))
             # A cleaner on the worker removes Services without a Job: the gap between the two is the risk.
             if await cluster.service_ports(service_name(plan.deployment_id)) is None:
-                return await self._roll_back(
-                    order, "its Service was removed before its Job was there", release_job=True
-                )
+                return await self._roll_back(order, "its Service was removed before its Job was there", plan.validator)
             port = ports[next(iter(sorted(ports, key=lambda key: (key[0] != "TCP" or key[1] != 8000, key))))]
         except (UnavailableError, LaunchFailedError, KeyError) as error:
-            return await self._roll_back(order, f"{type(error).__name__}: {error}", release_job=True)
+            return await self._roll_back(order, f"{type(error).__name__}: {error}", plan.validator)
         if not await self.store.launched(order.deployment_id, plan.server_address, port):
-            return await self._roll_back(order, "the row disappeared in flight", release_job=True)
+            return await self._roll_back(order, "the row disappeared in flight", plan.validator)
         return LaunchOutcome(LaunchResult.LAUNCHED, order.deployment_id)
 
-    async def _roll_back(self, order: LaunchOrder, reason: str, *, release_job: bool) -> LaunchOutcome:
-        """Take everything back. Objects that cannot be removed now keep the entry open, and the GPUs claimed."""
+    async def _roll_back(self, order: LaunchOrder, reason: str, validator: str | None = None) -> LaunchOutcome:
+        """Take everything back. Objects that are still there keep the entry open and the GPUs claimed; the recovery
+        finishes it once they are gone."""
         intent = order.intent
         log.warning("launch failed", deployment=order.deployment_id, chute=intent.chute_id, reason=reason)
+        await self.store.step(order.deployment_id, JournalKind.LAUNCH, JournalStep.ROLLING_BACK)
         try:
             cluster = await self.clusters.of(intent.server_id)
             await cluster.delete_deployment(order.deployment_id)
@@ -159,16 +176,18 @@ class Launcher:
         except UnavailableError as error:
             log.warning("roll-back is left for later", deployment=order.deployment_id, reason=str(error))
         await self.store.remember_failure(intent.chute_id, intent.server_id, reason, FAILURE_SECONDS)
-        if release_job and intent.job_id is not None:
-            await self._release(intent)
+        if intent.job_id is not None:
+            await self.release(intent.job_id, validator)
         return LaunchOutcome(LaunchResult.FAILED, order.deployment_id, reason)
 
-    async def _release(self, intent: Launch) -> None:
-        for port in self.validators.values():
+    async def release(self, job_id: str, validator: str | None) -> None:
+        """Give a job back to its validator; where that is not known, to all: the others know no such job."""
+        own = self.validators.get(validator or "")
+        for port in self.validators.values() if own is None else (own,):
             try:
-                await port.release_job(intent.job_id or "")
+                await port.release_job(job_id)
             except UnavailableError as error:
-                log.warning("a job could not be released", job=intent.job_id, reason=str(error))
+                log.warning("a job could not be released", job=job_id, reason=str(error))
 
 
 def plan_of(order: LaunchOrder, facts: Mapping[str, object], config: LaunchConfig) -> DeploymentPlan:

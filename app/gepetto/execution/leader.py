@@ -1,4 +1,8 @@
-"""Leadership by an advisory lock of PostgreSQL: one acts, a standby takes over in seconds (spec: gepetto 24.1)."""
+"""Leadership by an advisory lock of PostgreSQL: one acts, a standby takes over in seconds (spec: gepetto 24.1).
+
+The lock is given back only when the work has ended. One that was lost with its connection may be another's at once:
+what the work does until it has ended is stopped by the epoch of `fence`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Final
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.gepetto.execution.faults import deposed_in, is_passing
 from app.storage.engine import OUTAGES, try_lock, unlock
 
 log = structlog.get_logger(__name__)
@@ -33,7 +39,7 @@ class Leadership:
             try:
                 async with asyncio.timeout(30):
                     connection = await self._engine.connect()
-            except OUTAGES as error:
+            except (*OUTAGES, SQLAlchemyError) as error:
                 log.warning("no leader election without the database", reason=type(error).__name__)
                 await asyncio.sleep(self._retry)
                 continue
@@ -53,7 +59,7 @@ class Leadership:
                     await connection.rollback()
                     return False
                 await connection.commit()
-        except OUTAGES:
+        except (*OUTAGES, SQLAlchemyError):
             return False
         self.is_leader = True
         log.info("leading")
@@ -66,8 +72,7 @@ class Leadership:
                     return False
             return _ended_by_itself(job)
         finally:
-            job.cancel()
-            await asyncio.wait({job}, timeout=ANSWER_SECONDS)
+            await _stop(job)
 
     @staticmethod
     async def _is_alive(connection: AsyncConnection) -> bool:
@@ -75,19 +80,38 @@ class Leadership:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.execute(text("SELECT 1"))
                 await connection.rollback()
-        except OUTAGES:
+        except (*OUTAGES, SQLAlchemyError):
             return False
         return True
 
 
 def _ended_by_itself(job: asyncio.Future[None]) -> bool:
-    """False for work that an outage interrupted: it is taken up again. Any other error is raised."""
+    """False for work that an outage or a later leader interrupted: it is taken up again. Any other error is raised."""
     try:
         job.result()
-    except OUTAGES as error:
+    except Exception as error:
+        if not deposed_in(error) and not is_passing(error):
+            raise
         log.warning("the leader's work was interrupted", reason=type(error).__name__)
         return False
     return True
+
+
+async def _stop(job: asyncio.Future[None]) -> None:
+    """Cancel the work and wait until it has ended, however long that takes: until then nobody else may act."""
+    told_to_end: asyncio.CancelledError | None = None
+    while not job.done():
+        job.cancel()
+        try:
+            await asyncio.wait({job}, timeout=ANSWER_SECONDS)
+        except asyncio.CancelledError as error:
+            told_to_end = error
+        if not job.done():
+            log.error("the leader's work does not end yet: its lock is kept")
+    if not job.cancelled():
+        job.exception()  # seen, so that nobody reports it as lost
+    if told_to_end is not None:
+        raise told_to_end
 
 
 async def _close(connection: AsyncConnection) -> None:
@@ -96,5 +120,5 @@ async def _close(connection: AsyncConnection) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             await unlock(connection, LOCK_NAME)
             await connection.close()
-    except OUTAGES:
+    except (*OUTAGES, SQLAlchemyError):
         await connection.invalidate()

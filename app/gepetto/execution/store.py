@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.gepetto.execution.fence import Fence
+from app.gepetto.execution.limits import Working
+from app.gepetto.execution.opened import OpenEntry, read_open
 from app.storage.journal import JournalKind, JournalStep
 
 STATEMENT_SECONDS: Final = 30.0
@@ -82,6 +84,11 @@ UPDATE gepetto_journal SET step = :step, updated_at = now(), done_at = now(), de
  WHERE deployment_id = :deployment_id AND done_at IS NULL RETURNING (SELECT count(*) FROM gone)
 """)
 
+_CLOSE: Final = text("""
+UPDATE gepetto_journal SET step = :step, updated_at = now(), done_at = now(), detail = :detail
+ WHERE deployment_id = :deployment_id AND done_at IS NULL RETURNING 1
+""")
+
 # A failure long after the last one's pause is the first of a new row.
 _FAILED: Final = text("""
 INSERT INTO gepetto_failures (chute_id, server_id, count, until, reason)
@@ -92,6 +99,11 @@ ON CONFLICT (chute_id, server_id) DO UPDATE SET
     until = now() + make_interval(secs => least(:longest, :base * power(2, CASE
         WHEN gepetto_failures.until < now() - interval '1 hour' THEN 0 ELSE least(gepetto_failures.count, 16) END)))
 """)
+
+_CAN_HAVE: Final = """
+SELECT 1 FROM gpus WHERE gpu_id = ANY(:gpu_ids) AND server_id = :server_id AND verified
+   AND (deployment_id IS NULL OR deployment_id = ANY(:victims)) HAVING count(*) = :count
+"""
 
 _PRUNE: Final = (
     "DELETE FROM gepetto_decisions WHERE made_at < now() - make_interval(days => :days)",
@@ -107,30 +119,22 @@ SELECT c.chute_id, c.version, c.image, c.ref_str, c.chutes_version, c.tee, c.fil
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenEntry:
-    """A launch or ending that was begun and not finished."""
-
-    deployment_id: str
-    kind: JournalKind
-    step: JournalStep
-    server_id: str
-    chute_id: str
-    evidence: str | None
-    job_id: str | None
-    instance_id: str | None
-    validator: str | None
-    host: str | None
-
-
 class Store:
-    """Statements over one engine; each has an end in time."""
+    """Statements over one engine; each has an end in time.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
+    Args:
+        engine: the database.
+        fence: the leader's. Every write raises `DeposedError` where this process leads no longer.
+    """
+
+    def __init__(self, engine: AsyncEngine, fence: Fence | None = None) -> None:
+        self.engine, self.fence = engine, fence
+        self.working = Working()
 
     async def _one(self, statement: TextClause, values: Mapping[str, object]) -> Mapping[str, object] | None:
         async with asyncio.timeout(STATEMENT_SECONDS), self.engine.begin() as connection:
+            if self.fence is not None:
+                await self.fence.hold(connection)
             result = await connection.execute(statement, dict(values))
             row = result.mappings().first() if result.returns_rows else None
             return None if row is None else dict(row)
@@ -179,6 +183,10 @@ class Store:
         """Delete the row, free its GPUs and close its journal entries."""
         await self._one(_REMOVE, {"deployment_id": deployment_id, "step": step.value, "detail": detail})
 
+    async def close(self, deployment_id: str, step: JournalStep, detail: str) -> None:
+        """Close a deployment's journal entries and touch nothing else."""
+        await self._one(_CLOSE, {"deployment_id": deployment_id, "step": step.value, "detail": detail[:300]})
+
     async def remember_failure(
         self, chute_id: str, server_id: str, reason: str, base_seconds: float, longest_seconds: float = LONGEST_SECONDS
     ) -> None:
@@ -191,10 +199,28 @@ class Store:
         for statement in _PRUNE:
             await self._one(text(statement), {"days": days})
 
+    async def _look(self, query: str, values: Mapping[str, object]) -> bool:
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.connect() as connection:
+            return (await connection.execute(text(query), dict(values))).first() is not None
+
     async def exists(self, deployment_id: str) -> bool:
         """Whether there is a row of this deployment."""
-        statement = text("SELECT 1 FROM deployments WHERE deployment_id = :deployment_id")
-        return await self._one(statement, {"deployment_id": deployment_id}) is not None
+        query = "SELECT 1 FROM deployments WHERE deployment_id = :deployment_id"
+        return await self._look(query, {"deployment_id": deployment_id})
+
+    async def stands_for(self, instance_id: str, config_id: str) -> bool:
+        """Whether a row of ours stands for an instance, by its id or by its launch config."""
+        query = "SELECT 1 FROM deployments WHERE instance_id = :instance_id OR config_id = :config_id"
+        return await self._look(query, {"instance_id": instance_id, "config_id": config_id})
+
+    async def has_rows(self, server_id: str) -> bool:
+        """Whether any deployment, ending ones included, is on a server."""
+        return await self._look("SELECT 1 FROM deployments WHERE server_id = :server_id", {"server_id": server_id})
+
+    async def can_have(self, server_id: str, gpu_ids: Sequence[str], victims: Sequence[str]) -> bool:
+        """Whether every one of these GPUs is verified, and free or held by one of the victims."""
+        values = {"server_id": server_id, "gpu_ids": list(gpu_ids), "victims": list(victims), "count": len(gpu_ids)}
+        return await self._look(_CAN_HAVE, values)
 
     async def server_ids(self) -> tuple[str, ...]:
         """Ids of every server."""
@@ -203,18 +229,12 @@ class Store:
 
     async def plan_facts(self, chute_id: str, server_id: str) -> Mapping[str, object] | None:
         """The columns that manifests need, in one row; None when chute or server is gone."""
-        return await self._one(_PLAN, {"chute_id": chute_id, "server_id": server_id})
-
-    async def open_entries(self) -> tuple[OpenEntry, ...]:
-        """Every unfinished launch and ending, oldest first."""
-        statement = text(
-            "SELECT j.deployment_id, j.kind, j.step, j.server_id, j.chute_id, j.evidence, d.job_id, d.instance_id, "
-            "d.validator, s.ip_address AS host FROM gepetto_journal j "
-            "LEFT JOIN deployments d USING (deployment_id) LEFT JOIN servers s ON s.server_id = j.server_id "
-            "WHERE j.done_at IS NULL ORDER BY j.id"
-        )
+        values = {"chute_id": chute_id, "server_id": server_id}
         async with asyncio.timeout(STATEMENT_SECONDS), self.engine.connect() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        return tuple(
-            OpenEntry(**{**row, "kind": JournalKind(row["kind"]), "step": JournalStep(row["step"])}) for row in rows
-        )
+            row = (await connection.execute(_PLAN, values)).mappings().first()
+            return None if row is None else dict(row)
+
+    async def open_entries(self, deployment_id: str | None = None) -> tuple[OpenEntry, ...]:
+        """Every unfinished launch and ending, oldest first; or those of one deployment."""
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.connect() as connection:
+            return await read_open(connection, deployment_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import orjson
+import structlog
 
 from app.gepetto.kubernetes.disk import free_disk_gb
 from app.gepetto.ports import ClustersPort, UnavailableError
@@ -15,6 +16,8 @@ from app.gepetto.world.views import PodView
 from app.observe.readings import ClusterReading, FleetView, ObservationUnavailableError, ObservedObject
 from app.protocol import labels
 from app.protocol.channels import ResourceType
+
+log = structlog.get_logger(__name__)
 
 #: Age from which a disk reading is made again though no pod changed.
 DISK_SECONDS: Final = 300.0
@@ -114,6 +117,11 @@ class LiveClusters:
                 pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
             except UnavailableError:
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
+            except Exception:  # what one server answers concerns no other
+                log.exception("a cluster's answer cannot be understood", server=name)
+                return ClusterState(name, healthy=False, completed_at=None, pods=())
             return ClusterState(name, healthy=True, completed_at=max(started, now), pods=pods, disk_free_gb=disk)
 
-        return tuple(await asyncio.gather(*(one(name, server_id) for name, server_id in names.items())))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(name, server_id)) for name, server_id in names.items()]
+        return tuple(task.result() for task in tasks)

@@ -7,13 +7,13 @@ import io
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from app.gepetto.ports import Feed, LaunchRefusal, UnavailableError
+from app.gepetto.ports import Feed, LaunchRefusal, UnavailableError, ValidatorRefusedError
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
 from app.protocol.instances import ActiveInstance, InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
 from app.protocol.wire import WireModel
 from app.validators.client import ValidatorClient
-from app.validators.errors import RefusedError, UnreachableError, ValidatorError
+from app.validators.errors import RefusedError, ValidatorError
 from app.validators.listing import Listing
 from app.validators.transport import Call
 
@@ -48,6 +48,9 @@ class ValidatorAdapter:
     async def delete_server(self, server_id: str) -> None:
         await _ask(self._client.delete_server(server_id))
 
+    async def rename_server(self, server_id: str, name: str) -> bool:
+        return await _ask(self._client.rename_server(server_id, name))
+
     async def deleted_instances(self) -> frozenset[str]:
         answer = await _ask(self._client.transport.send(Call("GET", DELETIONS_PATH, repeatable=True)))
         rows = csv.DictReader(io.StringIO(answer.text))
@@ -80,7 +83,9 @@ class ValidatorAdapter:
 async def _ask(call: Awaitable[T]) -> T:
     try:
         return await call
-    except (RefusedError, UnreachableError, ValidatorError) as error:
+    except RefusedError as error:
+        raise ValidatorRefusedError(str(error), error.status) from error
+    except ValidatorError as error:
         raise UnavailableError(str(error)) from error
 
 

@@ -61,8 +61,7 @@ class ClusterClient:
             raise UnavailableError(f"POST {path}: {answer.status_code}")
         if answer.status_code >= 400:
             raise LaunchFailedError(f"POST {path}: {answer.status_code} {_message(answer)}")
-        found: JsonObject = answer.json()
-        return found
+        return _object(answer, path)
 
     async def _read(self, path: str) -> JsonObject | None:
         """The object, or None on a positive 404."""
@@ -71,8 +70,7 @@ class ClusterClient:
             return None
         if answer.status_code >= 400:
             raise UnavailableError(f"GET {path}: {answer.status_code}")
-        found: JsonObject = answer.json()
-        return found
+        return _object(answer, path)
 
     async def create_service(self, manifest: JsonObject) -> Mapping[tuple[str, int], int]:
         """Create the Service, or find the one of that name; node ports by protocol and port."""
@@ -138,13 +136,28 @@ class ClusterClient:
         answer = await self._call("GET", path)
         if answer.status_code >= 400:
             raise UnavailableError(f"list {kind}: {answer.status_code}")
-        items = answer.json().get("items")
+        items = _object(answer, path).get("items")
         if not isinstance(items, list):
             raise UnavailableError(f"list {kind}: no items in the answer")
         return items
 
     async def warm_up(self, manifest: JsonObject) -> None:
         await self._create(self._jobs(), manifest)
+
+
+def _object(answer: httpx.Response, path: str) -> JsonObject:
+    """The answer's JSON object.
+
+    Raises:
+        UnavailableError: it is none: something else than the Kubernetes API answered.
+    """
+    try:
+        found = answer.json()
+    except ValueError as error:
+        raise UnavailableError(f"{path}: the answer is not JSON") from error
+    if not isinstance(found, dict):
+        raise UnavailableError(f"{path}: the answer is no JSON object")
+    return found
 
 
 def _message(answer: httpx.Response) -> str:

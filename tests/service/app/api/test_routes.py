@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +14,18 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from app.api.registry import TokenCache
+from app.gepetto.decision.configuration import Configuration
+from app.gepetto.decision.gate import Refusal
+from app.gepetto.decision.intents import Launch
+from app.gepetto.why import EXPIRY_SECONDS, Weighed, publish
 from app.protocol.channels import MINER_EVENTS
 from app.protocol.signing import Purpose, body_digest, message_v1, verify
 from app.storage.seed import CHUTES, gpu_id, seed_id
 from lab.services.redis import EmbeddedRedis
 from tests.support.api import ApiClient, client_for, running_app, settings
 from tests.support.control import MINER
+from tests.support.gepetto import make_chute, make_server, make_snapshot
 
 pytestmark = pytest.mark.service
 
@@ -235,8 +242,17 @@ async def test_one_kubeconfig_of_all_clusters(
         "contexts": [{"name": NODE, "context": {"cluster": NODE, "user": NODE}}],
     }
     async with running_app(config) as app, client_for(app) as client:
-        await execute(app, f"UPDATE servers SET kubeconfig = '{orjson.dumps(stored).decode()}' WHERE name = '{NODE}'")
-        await execute(app, "UPDATE servers SET kubeconfig = ': broken' WHERE name = 'simulated-gpu-1'")
+        vault, other = config.vault, seed_id("simulated-gpu-1")
+        sealed = vault.seal(NODE_ID, orjson.dumps(stored).decode())
+        of_a_stranger = orjson.dumps(stored).decode().replace(NODE, "simulated-gpu-2")  # who can write here, unsealed
+        change = "UPDATE servers SET kubeconfig = :text WHERE server_id = :id"
+        async with app.state.services.engine.begin() as connection:
+            for server_id, written in (
+                (NODE_ID, sealed),
+                (other, vault.seal(other, ": broken")),
+                (seed_id("simulated-gpu-2"), of_a_stranger),
+            ):
+                await connection.execute(text(change), {"text": written, "id": server_id})
         assert (await client.send("GET", "/servers/kubeconfig")).status_code == 401
         merged = (await client.send("GET", "/servers/kubeconfig", purpose=Purpose.KUBECONFIG)).json()
     assert (merged["apiVersion"], merged["kind"], merged["current-context"]) == ("v1", "Config", "control")
@@ -286,6 +302,27 @@ async def test_why_gives_reason_codes(client: ApiClient, subject: str, codes: se
     assert answer["scheduler"] is None
 
 
+async def test_why_shows_what_the_scheduler_weighed(client: ApiClient, redis: Redis) -> None:
+    """What Gepetto publishes is what the route finds: of a chute, of a server, and of a GPU by its server."""
+    chute_id, copy = seed_id(CHUTES[2][0]), seed_id(f"{CHUTES[0][0]}@{NODE}")
+    server = make_server(id=NODE_ID, name=NODE, locked=True)
+    snapshot = make_snapshot((server,), (make_chute(id=chute_id), make_chute(id=seed_id(CHUTES[0][0]))))
+    refused = (Refusal(Launch(chute_id, "1", NODE_ID, 1), "a chosen GPU is not free"),)
+    assert await publish(redis, Weighed(snapshot, Configuration(), "built-in", (), refused)) == 3
+    said = (await client.send("GET", f"/why?subject={chute_id}")).json()["scheduler"]
+    assert said["verdict"] == "no launch: no server can hold it now"
+    assert said["server_obstacles"] == {NODE: ["locked"]}
+    assert said["held_back"] == [f"launch:{chute_id}:{NODE_ID}:1:: a chosen GPU is not free"]
+    assert (await client.send("GET", f"/why?subject={copy}")).json()["scheduler"]["chute_id"] == seed_id(CHUTES[0][0])
+    for subject in (NODE, gpu_id(NODE, 0)):
+        assert (await client.send("GET", f"/why?subject={subject}")).json()["scheduler"]["locked"] is True
+    assert 0 < await redis.ttl("headframe:why") <= EXPIRY_SECONDS
+    await publish(redis, Weighed(make_snapshot((server,), ()), Configuration(), "built-in"))
+    assert (await client.send("GET", f"/why?subject={chute_id}")).json()["scheduler"] is None, "written as a whole"
+    await publish(redis, Weighed(make_snapshot((), ()), Configuration(), "built-in"))
+    assert await redis.exists("headframe:why") == 0
+
+
 async def test_why_shows_what_the_scheduler_wrote(client: ApiClient, redis: Redis) -> None:
     await redis.hset("headframe:why", NODE_ID, orjson.dumps({"verdict": "full"}))
     assert (await client.send("GET", f"/why?subject={NODE}")).json()["scheduler"] == {"verdict": "full"}
@@ -311,6 +348,20 @@ async def test_registry_headers_go_to_a_known_node_with_its_token_only(app: Fast
             assert (await elsewhere.http.get("/registry/auth", headers=forged)).status_code == 401
 
 
+async def test_a_revoked_registry_token_ends_within_seconds_though_the_wall_clock_is_set_back(
+    app: FastAPI, client: ApiClient
+) -> None:
+    seconds, services = [100.0], app.state.services
+    app.state.registry_tokens = TokenCache(monotonic=lambda: seconds[0])
+    path, headers = "/servers/simulated-gpu-2/registry-token", {"X-Headframe-Node-Token": "old"}
+    for token, expected in (("old", 200), ("new", 401)):
+        body = {"registry_token_sha256": hashlib.sha256(token.encode()).hexdigest()}
+        assert (await client.send("PUT", path, body)).status_code == 200
+        seconds[0] += 6
+        assert (await client.http.get("/registry/auth", headers=headers)).status_code == expected
+        services.clock = lambda: time.time() - 20.0  # a clock that was ahead is put right
+
+
 async def test_a_forwarded_address_counts_from_a_trusted_proxy(
     database_url: str, redis: Redis, redis_server: EmbeddedRedis
 ) -> None:
@@ -319,9 +370,21 @@ async def test_a_forwarded_address_counts_from_a_trusted_proxy(
         async with client_for(app) as client:
             body = {"registry_token_sha256": hashlib.sha256(b"t").hexdigest()}
             await client.send("PUT", "/servers/simulated-gpu-2/registry-token", body)
-        headers = {"X-Headframe-Node-Token": "t", "X-Forwarded-For": "198.51.100.1, 192.0.2.12"}
         async with client_for(app, peer="10.0.0.1") as proxied:
-            assert (await proxied.http.get("/registry/auth", headers=headers)).status_code == 200
+            for lines, status in (
+                (["198.51.100.1, 192.0.2.12"], 200),
+                (["192.0.2.12"], 200),
+                (["192.0.2.12, 10.0.0.1"], 200),  # two proxies of ours, the nearer one appended the other
+                (["198.51.100.1", "192.0.2.12"], 200),  # a proxy that appends a line of its own
+                (["192.0.2.12", "198.51.100.1"], 401),  # a stranger who wrote the first line himself
+                (["192.0.2.12, 198.51.100.1"], 401),
+                (["192.0.2.12, unknown"], 401),
+                (["10.0.0.1"], 401),
+                ([], 401),
+            ):
+                headers = [("X-Headframe-Node-Token", "t"), *(("X-Forwarded-For", line) for line in lines)]
+                answer = await proxied.http.get("/registry/auth", headers=headers)
+                assert answer.status_code == status, lines
 
 
 async def test_health_readiness_and_metrics_say_what_is_up(client: ApiClient) -> None:

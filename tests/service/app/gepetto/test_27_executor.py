@@ -19,31 +19,16 @@ from app.gepetto.decision.intents import (
     Terminate,
 )
 from app.gepetto.execution.ending import EndingResult
-from app.gepetto.execution.executor import Executor
-from app.gepetto.execution.launch import LaunchOrder, LaunchResult
-from app.gepetto.execution.leader import Leadership
+from app.gepetto.execution.launch import LaunchResult
 from app.gepetto.execution.records import record_instance
 from app.gepetto.ingest.rows import read_rows
-from app.gepetto.world.snapshot import Snapshot
 from app.gepetto.world.views import DeploymentState, InstanceView
-from app.storage.engine import create_engine
 from app.storage.journal import JournalKind, JournalStep
 from tests.service.app.gepetto.conftest import Stage
-from tests.support.gepetto import VALIDATOR, make_chute, make_deployment, make_server, make_snapshot
+from tests.support.gepetto import VALIDATOR
+from tests.support.gepetto_stage import drain, launched, order, prepared
 
 pytestmark = pytest.mark.service
-LAUNCH = Launch("chute-000", "1", "server-000", 0b11)
-
-
-def order(deployment_id: str = "d1", *, gpus: tuple[int, ...] = (0, 1), job: str | None = None) -> LaunchOrder:
-    intent = replace(LAUNCH, job_id=job)
-    return LaunchOrder(intent, deployment_id, tuple(f"{0:04x}{gpu:028x}" for gpu in gpus), (1, 4, 0))
-
-
-async def prepared(stage: Stage) -> Executor:
-    await stage.add_server()
-    await stage.add_chute(gpu_count=2)
-    return stage.restart()
 
 
 async def test_27_02_a_launch_claims_its_gpus_and_creates_both_objects(stage: Stage) -> None:
@@ -208,15 +193,6 @@ async def test_27_07_a_job_that_cannot_run_is_given_back_to_the_validator(stage:
     assert ("release_job", "job-1") in stage.validator.calls
 
 
-async def launched(stage: Stage, deployment_id: str = "d1") -> tuple[Executor, Snapshot]:
-    executor = await prepared(stage)
-    await executor.launcher.launch(order(deployment_id))
-    async with stage.engine.begin() as connection:
-        await connection.execute(text("UPDATE deployments SET instance_id = 'i1', active = true"))
-    row = make_deployment(deployment_id, make_server(), make_chute(), 0b11, instance_id="i1", config_id="config-1")
-    return executor, make_snapshot((make_server(free_mask=0xFC),), (make_chute(gpu_count=2),), (row,))
-
-
 async def test_27_16_an_ending_deletes_the_instance_first_and_frees_gpus_last(stage: Stage) -> None:
     executor, snapshot = await launched(stage)
     cluster = await stage.clusters.of("server-000")
@@ -239,7 +215,7 @@ async def test_27_16_gpus_stay_reserved_until_the_pod_is_gone_and_a_second_call_
     assert (await read_rows(stage.engine)).deployments[0].draining
     assert await executor.ender.end(row, Terminate("d1", Evidence.OPERATOR)) is EndingResult.ALREADY
     cluster.stuck_pods.clear()
-    await executor.resume_endings(set())
+    assert await executor.recover() == {"ending done": 1}
     assert await stage.is_clean()
 
 
@@ -259,23 +235,16 @@ async def test_27_16_an_absence_is_only_believed_when_the_live_source_confirms_i
 
 async def test_27_16_orphans_are_removed_and_rows_that_appear_meanwhile_are_not(stage: Stage) -> None:
     executor, snapshot = await launched(stage)
-    assert await executor.ender.remove_orphan(RemoveOrphan("d1", "server-000")) is EndingResult.UNFOUNDED
+    assert await executor.orphans.remove_objects(RemoveOrphan("d1", "server-000")) is EndingResult.UNFOUNDED
     async with stage.engine.begin() as connection:
         await connection.execute(text("DELETE FROM deployments"))
-    assert await executor.ender.remove_orphan(RemoveOrphan("d1", "server-000")) is EndingResult.DONE
+    assert await executor.orphans.remove_objects(RemoveOrphan("d1", "server-000")) is EndingResult.DONE
     assert (await stage.clusters.of("server-000")).jobs == {}
-    snapshot = replace(snapshot, instances=(InstanceView("i9", "chute-000", "config-9", 0.0),))
+    found = InstanceView("i9", "chute-000", "config-9", 0.0, validator=VALIDATOR)
+    snapshot = replace(snapshot, instances=(found,))
     executor.submit((ForgetInstance("i9", "chute-000"),), snapshot)
     await drain(executor)
     assert ("delete_instance", "i9") in stage.validator.calls
-
-
-async def drain(executor: Executor) -> None:
-    task = asyncio.create_task(executor.run())
-    async with asyncio.timeout(10):
-        await executor.drained()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_27_10_a_swap_gets_its_token_first_and_then_replaces_its_victim(stage: Stage) -> None:
@@ -334,39 +303,6 @@ async def test_27_19_an_ending_killed_in_the_middle_is_finished(stage: Stage) ->
     await executor.launcher.store.drain("d1", Evidence.OPERATOR.value, "")
     assert await stage.restart().recover() == {"ending done": 1}
     assert await stage.is_clean()
-
-
-async def test_27_19_one_of_two_replicas_leads_and_the_other_takes_over_in_time(
-    stage: Stage, database_url: str
-) -> None:
-    leading: list[str] = []
-    taken_over = asyncio.Event()
-
-    async def work(name: str) -> None:
-        leading.append(name)
-        if name == "second":
-            taken_over.set()
-        await asyncio.sleep(60)
-
-    engines = [create_engine(database_url), create_engine(database_url)]
-    first = asyncio.create_task(Leadership(engines[0], retry_seconds=0.1).lead(lambda: work("first")))
-    await asyncio.sleep(0.5)
-    second = asyncio.create_task(Leadership(engines[1], retry_seconds=0.1).lead(lambda: work("second")))
-    await asyncio.sleep(0.5)
-    assert leading == ["first"]
-    async with stage.engine.begin() as connection:  # the server ends the leader's session, as a crash would
-        await connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
-            )
-        )
-    async with asyncio.timeout(15):
-        await taken_over.wait()
-    first.cancel()
-    second.cancel()
-    await asyncio.gather(first, second, return_exceptions=True)
-    for engine in engines:
-        await engine.dispose()
 
 
 async def test_rows_are_read_in_one_query_with_masks_in_device_order(stage: Stage) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn
@@ -23,7 +27,9 @@ from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
 from app.gepetto.service import Cadence, Gepetto
 from app.gepetto.settings import read_configuration
+from app.gepetto.why import publish
 from app.observe.readings import ObservationUnavailableError
+from app.protocol.channels import SCHEDULER_REASONS
 from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
 from app.protocol.events import Event, Reason, understand
 from app.protocol.instances import InstanceRecord
@@ -32,6 +38,7 @@ from app.storage import intents as requests
 from app.storage.additions import IntentKind
 from tests.service.app.gepetto.conftest import Stage
 from tests.support.gepetto import HOTKEY, NOW, VALIDATOR
+from tests.support.gepetto_outside import FakeCluster, FakeClusters
 
 pytestmark = pytest.mark.service
 QUIET = Configuration(warm_up=WarmUpConfiguration(enabled=False), placement=PlacementConfiguration(starts_per_server=8))
@@ -207,6 +214,21 @@ async def test_every_decision_that_wants_something_is_in_the_journal(gepetto: Ge
     assert {intent["kind"] for intent in body["intents"]} == {"Launch"}
 
 
+async def test_what_the_last_decision_weighed_is_published_with_an_end(gepetto: Gepetto, redis: Redis) -> None:
+    gepetto.publish = partial(publish, redis)
+    await gepetto.publish_reasons()
+    assert await redis.exists(SCHEDULER_REASONS) == 0, "nothing was decided yet"
+    await settle(gepetto)
+    await gepetto.publish_reasons()
+    said = orjson.loads(await redis.hget(SCHEDULER_REASONS, "chute-000") or b"{}")
+    assert said["verdict"].startswith("being launched on server-")
+    assert any(line.startswith("launch:chute-000:") for line in said["doing"])
+    assert set(await redis.hkeys(SCHEDULER_REASONS)) == {b"chute-000", b"chute-001", b"server-000", b"server-001"}
+    assert await redis.ttl(SCHEDULER_REASONS) > 0
+    gepetto.publish = partial(publish, Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=1))
+    await gepetto.publish_reasons()  # Redis is away: told in the log, and nothing else
+
+
 async def test_the_http_surface_explains_and_measures(gepetto: Gepetto) -> None:
     leader = [True]
     transport = httpx.ASGITransport(app=create_app(Surface(gepetto, lambda: leader[0])))
@@ -255,6 +277,16 @@ async def test_a_cache_that_cannot_be_read_is_no_evidence() -> None:
 
     with pytest.raises(UnavailableError):
         await CachedClusters(Broken()).read({}, NOW)  # type: ignore[arg-type]
+
+
+async def test_a_server_whose_answer_cannot_be_understood_is_unhealthy_and_the_others_are_read() -> None:
+    clusters = FakeClusters()
+    clusters.by_server["s0"] = broken = FakeCluster()
+    broken.jobs["chute-d1"] = {"metadata": {}}
+    with capture_logs() as logs:
+        read = await LiveClusters(clusters, lambda: NOW).read({"n0": "s0", "n1": "s1"}, NOW)
+    assert [(state.name, state.healthy) for state in read] == [("n0", False), ("n1", True)]
+    assert [(entry["log_level"], entry["server"]) for entry in logs] == [("error", "n0")]
 
 
 def test_configuration_is_read_from_yaml_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ async def test_c42_an_ending_waits_for_pods_and_one_that_stays_too_long_is_left_
     assert await executor.ender.end(ROW, Terminate("d1", Evidence.OPERATOR)) is EndingResult.WAITING
     assert await stage.count("gpus", "deployment_id = 'd1'") == 2
     cluster.stuck_pods.clear()
-    await executor.resume_endings(set())
+    assert await executor.recover() == {"ending done": 1}
     assert await stage.is_clean()
 
 

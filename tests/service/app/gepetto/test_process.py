@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.protocol.cluster_access import open_client, parse_kubeconfig
 from app.protocol.events import Reason
+from app.storage.sealing import Vault
 from app.validators.feed import Feed, Waits
 from app.validators.intake import Intake
 from lab.chute.launch import launch
@@ -49,6 +50,7 @@ from tests.support.waiting import running, until
 
 pytestmark = pytest.mark.service
 
+VAULT = Vault.of_seed(throwaway_seed("miner"))
 STRATEGY = Path("docs/strategies/weighted.py").read_text()
 
 
@@ -71,6 +73,7 @@ async def validator() -> AsyncIterator[SimulatedValidator]:
 
 async def add_server(engine: AsyncEngine, kubeconfig: str) -> None:
     """A registered node with its GPUs, as the miner API leaves it in the database."""
+    sealed = VAULT.seal(SERVER_ID, kubeconfig)
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -78,7 +81,7 @@ async def add_server(engine: AsyncEngine, kubeconfig: str) -> None:
                 " memory_per_gpu, hourly_cost, locked, is_tee, kubeconfig)"
                 " VALUES (:id, :validator, :name, :address, '{}', 2, 1, 1, 1.0, false, false, :kubeconfig)"
             ),
-            {"id": SERVER_ID, "validator": VALIDATOR.ss58, "name": NODE, "address": ADDRESS, "kubeconfig": kubeconfig},
+            {"id": SERVER_ID, "validator": VALIDATOR.ss58, "name": NODE, "address": ADDRESS, "kubeconfig": sealed},
         )
         for gpu in GPUS:
             await connection.execute(

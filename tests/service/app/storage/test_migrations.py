@@ -49,7 +49,7 @@ async def rows(engine: AsyncEngine, statement: str) -> list[tuple[object, ...]]:
 async def test_a_second_run_changes_nothing_and_parallel_runs_do_not_collide(engine: AsyncEngine) -> None:
     await asyncio.gather(migrate(engine), migrate(engine))
     await migrate(engine)
-    assert await rows(engine, "SELECT version_num FROM headframe_schema") == [("0003",)]
+    assert await rows(engine, "SELECT version_num FROM headframe_schema") == [("0004",)]
 
 
 async def test_an_old_public_database_is_adopted_without_rewriting_rows(engine: AsyncEngine) -> None:

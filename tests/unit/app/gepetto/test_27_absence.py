@@ -30,6 +30,8 @@ from app.gepetto.decision.intents import (
 )
 from app.gepetto.decision.memory import Memory
 from app.gepetto.execution.ending import Ender
+from app.gepetto.execution.limits import Working
+from app.gepetto.execution.orphans import Orphans
 from app.gepetto.ingest.clusters import LiveClusters
 from app.gepetto.ingest.feeds import FeedReader
 from app.gepetto.ingest.rows import DeploymentRow, Rows, ServerRow
@@ -62,6 +64,7 @@ class MemoryStore:
 
     rows: dict[str, DeploymentRow] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    working: Working = field(default_factory=Working)
 
     async def drain(self, deployment_id: str, evidence: str, detail: str) -> bool:
         row = self.rows.get(deployment_id)
@@ -76,6 +79,9 @@ class MemoryStore:
 
     async def exists(self, deployment_id: str) -> bool:
         return deployment_id in self.rows
+
+    async def stands_for(self, instance_id: str, config_id: str) -> bool:
+        return any(instance_id == row.instance_id or config_id == row.config_id for row in self.rows.values())
 
     async def server_ids(self) -> tuple[str, ...]:
         return ("server-000", "server-001")
@@ -103,6 +109,7 @@ class FaultyFeeds(RuleBasedStateMachine):
         self.alerts = 0
         self.reader = QuietReader(self.world, self.validator, None, lambda: self.now)  # type: ignore[arg-type]
         self.ender = Ender(self.store, self.clusters, {VALIDATOR: self.validator}, 0.0, 0.0)  # type: ignore[arg-type]
+        self.orphans = Orphans(self.store, self.clusters, {VALIDATOR: self.validator})  # type: ignore[arg-type]
         self.cluster_feed = LiveClusters(self.clusters, lambda: self.now)
         self._hide: set[str] = set()
         chute = ChuteRecord(
@@ -198,9 +205,10 @@ class FaultyFeeds(RuleBasedStateMachine):
             if isinstance(intent, Terminate):
                 self._wait(self.ender.end(by_id[intent.deployment_id], intent))
             elif isinstance(intent, RemoveOrphan):
-                self._wait(self.ender.remove_orphan(intent))
+                self._wait(self.orphans.remove_objects(intent))
             elif isinstance(intent, ForgetInstance):
-                self._wait(self.ender.forget_instance(intent, None))
+                instance = next(item for item in snapshot.instances if item.id == intent.instance_id)
+                self._wait(self.orphans.forget_instance(intent, instance))
 
     @invariant()
     def nothing_was_ended(self) -> None:
