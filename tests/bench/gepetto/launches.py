@@ -21,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.gepetto.decision.intents import Launch
 from app.gepetto.execution.ending import Ender
 from app.gepetto.execution.executor import Executor
+from app.gepetto.execution.fence import Fence
+from app.gepetto.execution.fenced import FencedClusters, FencedValidator
 from app.gepetto.execution.launch import Launcher
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.execution.store import Store
@@ -163,10 +165,13 @@ async def _run(engine: AsyncEngine, base: str, count: int) -> tuple[float, int, 
     signer = Signer(Keypair.create_from_mnemonic(Keypair.generate_mnemonic()))
     entry = ValidatorEntry(hotkey=VALIDATOR, api=base, socket="ws://127.0.0.1:1")
     ports = {VALIDATOR: ValidatorAdapter(ValidatorClient(Transport(entry, signer, http)))}
-    store, results = Store(engine), list[str]()
+    fence, results = Fence(engine), list[str]()
+    await fence.take_over()
+    store, fenced = Store(engine, fence), FencedClusters(clusters, fence)
+    acting = {hotkey: FencedValidator(port, fence) for hotkey, port in ports.items()}
     executor = Executor(
-        launcher=Launcher(store, clusters, ports, PodSettings(miner_ss58=signer.ss58)),
-        ender=Ender(store, clusters, ports),
+        launcher=Launcher(store, fenced, acting, PodSettings(miner_ss58=signer.ss58)),
+        ender=Ender(store, fenced, acting),
         bucket=TokenBucket(10.0, 20, time.monotonic),
         new_id=lambda: str(uuid.uuid4()),
         report=lambda _, result: results.append(result),
