@@ -26,6 +26,7 @@ from app.storage.additions import NodeKind, NodeProfile
 from app.storage.models import Gpu, Server
 from app.validators.client import ValidatorClient
 from app.validators.errors import RefusedError, UnreachableError, ValidatorError
+from app.validators.forgetting import forget_server
 
 ATTEMPTS: Final = 5
 PAUSE_SECONDS: Final = 3.0
@@ -199,11 +200,9 @@ class Graval:
             raise VerificationError(f"GraVal verification took longer than {GRAVAL_TIMEOUT_SECONDS:.0f} s") from error
 
     async def _forget(self, server_id: str, gpus: Sequence[RegisteredGpu]) -> None:
-        """Take back what the validator took just now; one that knows no servers forgets GPU by GPU."""
+        """Take back what the validator took just now."""
         try:
-            if not await self.validator.delete_server(server_id):
-                for gpu in gpus:
-                    await self.validator.delete_node(gpu.uuid)
+            await forget_server(self.validator, server_id, [gpu.uuid for gpu in gpus])
         except ValidatorError as error:
             log.warning("the validator did not forget a server's GPUs", server_id=server_id, error=str(error))
 

@@ -31,6 +31,8 @@ from app.validators.transport import Call, Transport
 LISTING_TIMEOUT_SECONDS: Final = 120.0
 REGISTRATION_TIMEOUT_SECONDS: Final = 300.0
 SHORT_TIMEOUT_SECONDS: Final = 15.0
+#: What is to be deleted is not known, or the validator has no such route.
+_NOT_THERE: Final = frozenset({404, 405})
 
 Item = TypeVar("Item", bound=WireModel)
 Parsed = TypeVar("Parsed")
@@ -175,7 +177,7 @@ class ValidatorClient:
         try:
             await self.transport.send(call)
         except RefusedError as error:
-            if error.status == 404:
+            if error.status in _NOT_THERE:
                 return False
             raise
         return True

@@ -187,14 +187,8 @@ async def _register_nodes(request: web.Request) -> web.Response:
     _check_gpus(state, gpus)
     seed = secrets.randbelow(2**63 - 2) + 1
     prover, task_id, server_id = request.app[PROVER], f"{hotkey}::{uuid.uuid4()}", str(body.get("server_id"))
-    state.servers.setdefault(
-        server_id,
-        {
-            "server_id": server_id, "name": body.get("server_name"), "ip": gpus[0].get("verification_host"),
-            "is_tee": False, "version": None, "maintenance_pending": False, "created_at": state.now_iso(),
-            "updated_at": state.now_iso(), "miner_hotkey": hotkey,
-        },
-    )  # fmt: skip
+    if state.has_bare_servers:
+        state.servers.setdefault(server_id, _bare_server(state, hotkey, server_id, body, gpus))
     _add_nodes(state, hotkey, server_id, gpus, verified=prover is None)
     state.tasks[task_id] = {"status": "pending" if prover is not None else "verified"}
     if prover is not None:
@@ -202,6 +196,14 @@ async def _register_nodes(request: web.Request) -> web.Response:
         request.app[TASKS].add(task)
         task.add_done_callback(request.app[TASKS].discard)
     return reply({"nodes": [gpu | {"seed": seed} for gpu in gpus], "task_id": task_id}, 202)
+
+
+def _bare_server(state: State, hotkey: str, server_id: str, body: Json, gpus: list[Json]) -> Json:
+    return {
+        "server_id": server_id, "name": body.get("server_name"), "ip": gpus[0].get("verification_host"),
+        "is_tee": False, "version": None, "maintenance_pending": False, "created_at": state.now_iso(),
+        "updated_at": state.now_iso(), "miner_hotkey": hotkey,
+    }  # fmt: skip
 
 
 async def _verify_nodes(app: web.Application, prover: Prover, task_id: str, gpus: list[Json]) -> None:

@@ -73,6 +73,8 @@ class State:
         self.images: dict[str, Json] = {}
         self.nodes: dict[str, Json] = {}
         self.servers: dict[str, Json] = {}
+        #: False: GPUs of bare nodes are listed one by one, and no server holds them.
+        self.has_bare_servers = True
         self.instances: dict[str, Json] = {}
         self.configs: dict[str, Config] = {}
         self.jobs: dict[str, Job] = {}

@@ -12,6 +12,7 @@ from app.protocol.servers import NodeRegistration
 from app.protocol.signing import SignatureVersion
 from app.validators.client import ValidatorClient
 from app.validators.errors import ClockSkewError, ListingAbortedError, RefusedError, UnreachableError, ValidatorError
+from app.validators.forgetting import forget_server
 from app.validators.remote import PARTS, RemoteView, refresh
 from app.validators.transport import Transport, new_http_client
 from lab.validator.app import SimulatedValidator
@@ -128,6 +129,19 @@ async def test_deletions_of_what_is_gone_succeed(client: ValidatorClient) -> Non
     assert not await client.release_job("j")
     assert not await client.delete_node("n")
     assert not await client.rename_server("s", "n")
+
+
+async def test_a_bare_nodes_gpus_are_forgotten_whether_or_not_the_validator_holds_a_server(
+    validator: SimulatedValidator, client: ValidatorClient
+) -> None:
+    body = NodeRegistration(server_id="s", server_name="n", nodes=registration().gpus)
+    for held in (True, False):
+        validator.state.has_bare_servers = held
+        await client.register_nodes(body)
+        assert len(validator.state.nodes) == 2
+        await forget_server(client, "s", [gpu.uuid for gpu in body.nodes])
+        assert (validator.state.nodes, validator.state.servers) == ({}, {})
+    await forget_server(client, "s", [gpu.uuid for gpu in body.nodes])  # all unknown
 
 
 async def test_a_server_is_registered_renamed_and_deleted(
