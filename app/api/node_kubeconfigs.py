@@ -15,10 +15,15 @@ from app.protocol.cluster_access import ClusterAccess, KubeconfigError, in_clust
 from app.protocol.labels import NODE_KUBECONFIG_KEY
 
 _NOT_FOUND: Final = 404
+_FORBIDDEN: Final = 403
 
 
 class NodeKubeconfigError(Exception):
     """The Secret cannot be read; the message holds nothing of it."""
+
+
+class NotGrantedError(NodeKubeconfigError):
+    """Nobody granted us this Secret: the stack declares no such node, or has not yet."""
 
 
 def _in_cluster() -> ClusterAccess:
@@ -29,6 +34,7 @@ async def node_kubeconfig(namespace: str, node: str, access: Callable[[], Cluste
     """The kubeconfig of a node; None where it is no node of ours.
 
     Raises:
+        NotGrantedError: it is not among the Secrets that we may read.
         NodeKubeconfigError: the cluster does not answer, or not with such a Secret.
     """
     place = f"Secret {namespace}/{node}"
@@ -39,6 +45,8 @@ async def node_kubeconfig(namespace: str, node: str, access: Callable[[], Cluste
         raise NodeKubeconfigError(f"{place}: {type(error).__name__} {error}".rstrip()) from None
     if response.status_code == _NOT_FOUND:
         return None
+    if response.status_code == _FORBIDDEN:
+        raise NotGrantedError(f"{place} is not granted to this API: `pulumi up` grants it with the node's declaration")
     try:
         response.raise_for_status()
         return b64decode(orjson.loads(response.content)["data"][NODE_KUBECONFIG_KEY], validate=True).decode()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.kubeconfig import KubeconfigError, parse
-from app.api.node_kubeconfigs import NodeKubeconfigError, node_kubeconfig
+from app.api.node_kubeconfigs import NodeKubeconfigError, NotGrantedError, node_kubeconfig
 from app.api.services import Services
 from app.storage.engine import OUTAGES
 from app.storage.models import Server
@@ -50,6 +50,8 @@ async def renew(services: Services, namespace: str, read: Read = node_kubeconfig
         try:
             text = await read(namespace, name)
             current = None if text is None else orjson.dumps(parse(text).dump()).decode()
+        except NotGrantedError:
+            continue  # none of our own set-up: its kubeconfig came from its agent
         except (NodeKubeconfigError, KubeconfigError) as error:
             log.warning("a node's kubeconfig cannot be read; the stored one stays", server=name, error=str(error))
             continue

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 
-from app.protocol.labels import NODE_KUBECONFIG_KEY, NODES_NAMESPACE
 from app.protocol.ports import NodePort
 from infra.components.cluster import K3sCluster, K3sClusterArgs
 from infra.components.control_plane import ControlPlane
@@ -17,9 +15,10 @@ from infra.components.declared import properties
 from infra.components.gpu_runtime import Chart, GpuRuntime, GpuRuntimeArgs
 from infra.components.images import ImageBuild
 from infra.components.miner import Miner
+from infra.components.node_access import node_access
 from infra.components.node_program import NodeProgramArgs
 from infra.components.node_programs import NodePrograms
-from infra.components.options import HOST_CREATE, REGISTRATION, child, on_cluster
+from infra.components.options import HOST_CREATE, REGISTRATION, child
 from infra.components.place import Place, delivered
 from infra.images.names import NodeRole
 from infra.resources.host import Host, HostArgs, RegistryLogin
@@ -57,7 +56,7 @@ class GpuNode(pulumi.ComponentResource):
         self.host, self.cluster = None, None
         if isinstance(node, BareGpuNode):
             programs, known = self._declare_machine(name, args, node)
-            self._register(name, args, [*programs.ready, known], programs.registry_token_sha256)
+            self._register(name, args, [*programs.ready, *known], programs.registry_token_sha256)
         else:
             self._register(name, args, [], None)
         # Rules over the whole stack see outputs only.
@@ -65,7 +64,7 @@ class GpuNode(pulumi.ComponentResource):
 
     def _declare_machine(
         self, name: str, args: GpuNodeArgs, node: BareGpuNode
-    ) -> tuple[NodePrograms, kubernetes.core.v1.Secret]:
+    ) -> tuple[NodePrograms, Sequence[pulumi.Resource]]:
         settings = args.settings
         archives = delivered(NodeRole.GPU, settings, args.images)
         self.host = Host(
@@ -103,18 +102,7 @@ class GpuNode(pulumi.ComponentResource):
         )
         given = NodeProgramArgs(place=place, miner=args.miner, node=node, settings=settings, after=gpus)
         programs = NodePrograms(f"{name}-programs", given, miner_api_address(settings), inside)
-        return programs, self._kubeconfig(name, args.control)
-
-    def _kubeconfig(self, name: str, control: ControlPlane) -> kubernetes.core.v1.Secret:
-        """On the control cluster, for the miner API alone (D17)."""
-        assert self.cluster is not None, "a bare node has a cluster"  # noqa: S101
-        place = control.place
-        return kubernetes.core.v1.Secret(
-            f"{name}-kubeconfig",
-            metadata={"name": name, "namespace": NODES_NAMESPACE},
-            string_data={NODE_KUBECONFIG_KEY: self.cluster.kubeconfig},
-            opts=on_cluster(self, place.cluster.provider, place.host, depends_on=[control.programs.nodes_namespace]),
-        )
+        return programs, node_access(name, self.cluster.kubeconfig, args.control, self)
 
     def _register(
         self, name: str, args: GpuNodeArgs, after: Sequence[pulumi.Resource], token: pulumi.Output[str] | None

@@ -13,12 +13,13 @@ from infra.components.control_program import ControlProgramArgs
 from infra.components.database_access import ADMITTED, POSTGRESQL, REDIS, TO_POSTGRES, TO_REDIS
 from infra.components.network import Traffic, from_anywhere, name_lookups, to_machines
 from infra.components.pod import Health, Pod, Program
-from infra.components.rights import Rights, Rule
 from infra.components.workload import Workload, WorkloadArgs
 from infra.images.names import ImageName
 from infra.settings.programs import ApiSettings
 
 NAME: Final = "api"
+#: What may be read with it, a node's kubeconfig, is granted where that node is declared.
+ACCOUNT: Final = "miner-api"
 _MIGRATION_MIB: Final = 384
 
 
@@ -36,7 +37,7 @@ def miner_api(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArg
         main=_server(args, settings, graval),
         first=(_migration(args),),
         labels=ADMITTED,
-        service_account="miner-api",
+        service_account=ACCOUNT,
         uses_cluster=True,
         config={**args.miner.config, **args.database.config},
     )
@@ -44,15 +45,12 @@ def miner_api(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArg
         ingress=(from_anywhere(ClusterPort.HTTP),),
         egress=(name_lookups(), TO_POSTGRES, TO_REDIS, to_machines()),
     )
-    # The kubeconfigs of bare nodes, and nothing else of the cluster.
-    reading = Rule(resources=("secrets",), verbs=("get",))
     return Workload(
         NAME,
         WorkloadArgs(
             place=args.place,
             pod=pod,
             traffic=traffic,
-            rights=Rights(elsewhere=((NODES_NAMESPACE, (reading,)),)),
             node_port=NodePort.MINER_API,
             after=args.after,
         ),

@@ -12,20 +12,35 @@ from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, RoleRefArgs, SubjectArgs
 
 from app.protocol.labels import CHUTES_NAMESPACE
 
-_GROUP: Final = "rbac.authorization.k8s.io"
+GROUP: Final = "rbac.authorization.k8s.io"
+#: Kubernetes looks at no name in these.
+_BY_NO_NAME: Final = frozenset({"create", "list", "watch", "deletecollection"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """These verbs on these resources of one API group."""
+    """These verbs on these resources of one API group; where `names` are given, on objects of these names alone.
+
+    Secrets are granted by name, always.
+    """
 
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     group: str = ""
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "secrets" in self.resources and (not self.names or set(self.verbs) & _BY_NO_NAME):
+            raise ValueError(f"secrets are granted by name, {self.verbs} of names {self.names} is no such right")
 
     def arguments(self) -> PolicyRuleArgs:
         """As the Kubernetes provider takes it."""
-        return PolicyRuleArgs(api_groups=[self.group], resources=list(self.resources), verbs=list(self.verbs))
+        return PolicyRuleArgs(
+            api_groups=[self.group],
+            resources=list(self.resources),
+            verbs=list(self.verbs),
+            resource_names=list(self.names) or None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +88,7 @@ def _in_namespace(
     binding = kubernetes.rbac.v1.RoleBinding(
         name,
         metadata={"name": account.name, "namespace": namespace},
-        role_ref=RoleRefArgs(api_group=_GROUP, kind="Role", name=account.name),
+        role_ref=RoleRefArgs(api_group=GROUP, kind="Role", name=account.name),
         subjects=[account.subject()],
         opts=options,
     )
@@ -90,7 +105,7 @@ def _over_the_cluster(
     binding = kubernetes.rbac.v1.ClusterRoleBinding(
         name,
         metadata={"name": title},
-        role_ref=RoleRefArgs(api_group=_GROUP, kind="ClusterRole", name=title),
+        role_ref=RoleRefArgs(api_group=GROUP, kind="ClusterRole", name=title),
         subjects=[account.subject()],
         opts=options,
     )

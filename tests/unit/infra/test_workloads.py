@@ -13,6 +13,7 @@ import pytest
 from app.protocol.validators import Validators
 from infra.components.cache_cleaner import CACHE_FOLDER
 from infra.components.miner import checked_seed
+from infra.components.rights import Rule
 from tests.support.program import Recorded, Recording
 from tests.support.program_run import run_program
 from tests.support.settings import HOTKEY, HOTKEY_SEED, fleet, gpu_node
@@ -101,12 +102,25 @@ def test_tokens_of_the_cluster_are_given_to_programs_with_rights_alone(recording
 
 
 def test_no_right_is_a_wildcard_and_secrets_are_read_in_one_namespace_alone(recording: Recording) -> None:
+    granted: dict[str, list[str]] = {}
     for item in recording.resources:
         if item.type.endswith((":Role", ":ClusterRole")):
             for rule in item.inputs["rules"]:
                 assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], item.name
                 if "secrets" in rule["resources"]:
                     assert (item.inputs["metadata"]["namespace"], rule["verbs"]) == ("headframe-nodes", ["get"])
+                    granted[item.name] = rule["resourceNames"]
+    assert granted == {"gpu-0-kubeconfig": ["gpu-0"], "gpu-1-kubeconfig": ["gpu-1"]}
+    for name in granted:
+        bound = recording.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding", name).inputs
+        assert (bound["roleRef"]["name"], bound["metadata"]["namespace"]) == (name, "headframe-nodes")
+        assert [(one["name"], one["namespace"]) for one in bound["subjects"]] == [("miner-api", "chutes")]
+
+
+@pytest.mark.parametrize(("names", "verbs"), [((), ("get",)), (("gpu-0",), ("get", "list")), (("gpu-0",), ("watch",))])
+def test_a_right_to_secrets_that_names_none_cannot_be_written(names: tuple[str, ...], verbs: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="secrets are granted by name"):
+        Rule(resources=("secrets",), verbs=verbs, names=names)
 
 
 def test_the_seed_lies_in_credentials_and_registrations_alone(recording: Recording) -> None:

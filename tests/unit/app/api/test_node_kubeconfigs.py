@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from app.api.node_kubeconfigs import NodeKubeconfigError, node_kubeconfig
+from app.api.node_kubeconfigs import NodeKubeconfigError, NotGrantedError, node_kubeconfig
 from app.protocol.cluster_access import ClusterAccess, KubeconfigError
 
 SERVER = "http://cluster.test"
@@ -38,9 +38,16 @@ async def test_a_node_without_a_secret_is_none_of_ours() -> None:
     assert await read() is None
 
 
+@respx.mock
+async def test_a_secret_that_was_not_granted_is_told_from_one_that_is_not_there() -> None:
+    respx.get(PATH).mock(return_value=httpx.Response(403))
+    with pytest.raises(NotGrantedError, match="Secret headframe-nodes/gpu-0 is not granted"):
+        await read()
+
+
 @pytest.mark.parametrize(
     "answer",
-    [httpx.Response(403), httpx.Response(200, json={"data": {}}), httpx.Response(200, text="marker-text"),
+    [httpx.Response(401), httpx.Response(200, json={"data": {}}), httpx.Response(200, text="marker-text"),
      httpx.Response(200, json={"data": {"kubeconfig": "no base64"}})],
 )  # fmt: skip
 @respx.mock
