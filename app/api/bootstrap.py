@@ -13,9 +13,11 @@ from typing import Final
 
 import orjson
 import structlog
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api import claims
 from app.api.adding import Candidate
 from app.api.agents import AgentError, AttestationProxy
 from app.api.cluster import ClusterError, NodeFacts, connect, derived_columns
@@ -25,8 +27,9 @@ from app.protocol import labels
 from app.storage import servers
 from app.storage.additions import NodeKind, NodeProfile
 from app.storage.engine import OUTAGES
-from app.storage.models import Server
+from app.storage.models import Gpu, Server
 from app.validators.errors import ValidatorError
+from app.validators.forgetting import forget_server
 
 COMPLETED: Final = "completed server bootstrapping in"
 FAILED: Final = "failed to bootstrap the server"
@@ -77,6 +80,21 @@ class Bootstrap:
         await self._messages.put(message)
 
     async def _run(self) -> None:
+        name = self._candidate.request.name
+        try:
+            async with claims.claimed(self._services.engine, name) as mine:
+                if mine:
+                    await self._attempt()
+                else:
+                    await self._say(f"{FAILED}: a server named {name} is being added by another request")
+        except (SQLAlchemyError, *OUTAGES) as error:
+            log.warning("no server can be added without the database", error=str(error))
+            await self._say(f"{FAILED}: the database is away")
+        finally:
+            await self._messages.put(None)
+
+    async def _attempt(self) -> None:
+        """Everything to its end or back again, before the name is given free."""
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -88,8 +106,6 @@ class Bootstrap:
         except (SQLAlchemyError, *OUTAGES) as error:
             log.warning("the database failed during a bootstrap", error=str(error))
             await self._fail("the database is away or refused a row")
-        finally:
-            await self._messages.put(None)
 
     async def _fail(self, why: str) -> None:
         await self._say(f"{FAILED}: {why}")
@@ -100,6 +116,8 @@ class Bootstrap:
         await self._say(f"attempting to add node {request.name}")
         if self._candidate.warning:
             await self._say(f"warning: {self._candidate.warning}")
+        if await claims.clear(self._services, request.name):
+            await self._say(f"removed what an earlier attempt to add {request.name} had left")
         node = await self._label()
         await self._say(f"labelled node {request.name}")
         node = await self._settled(node)
@@ -199,6 +217,7 @@ class Bootstrap:
     async def _undo(self) -> None:
         """Take back what was done; one failure does not stop the rest and never hides the first error."""
         server_id = self._done.server_id
+        gpu_ids = await self._gpu_ids(server_id) if server_id is not None else []
         if server_id is not None:
             try:
                 async with AsyncSession(self._services.engine) as session, session.begin():
@@ -209,7 +228,7 @@ class Bootstrap:
                 await self._say("the server's row could not be removed: run delete-node")
         if server_id is not None and self._done.is_advertised:
             try:
-                await self._candidate.validator.delete_server(server_id)
+                await forget_server(self._candidate.validator, server_id, gpu_ids)
             except ValidatorError as error:
                 log.warning("the validator did not forget a server", server_id=server_id, error=str(error))
         if self._done.is_monitored:
@@ -217,6 +236,13 @@ class Bootstrap:
                 await self._candidate.agent.stop_monitoring()
             except AgentError as error:
                 log.warning("an agent goes on reporting", agent=self._candidate.agent.url, error=str(error))
+
+    async def _gpu_ids(self, server_id: str) -> list[str]:
+        try:
+            async with AsyncSession(self._services.engine) as session:
+                return list(await session.scalars(select(Gpu.gpu_id).where(Gpu.server_id == server_id)))
+        except (SQLAlchemyError, *OUTAGES):
+            return []  # the validator is asked for the server all the same
 
 
 _running: set[asyncio.Future[None]] = set()

@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.api import adding, intents, kubeconfig
+from app.api import adding, intents, kubeconfig, moving
 from app.api.bootstrap import Bootstrap
 from app.api.errors import json_response
 from app.api.kubeconfig import Kubeconfig
 from app.api.openapi import EMPTY_POST, SERVER, SERVERS, STREAM, described
 from app.api.reading import JOBS_SQL, ONE_SQL
 from app.api.routing import KubeconfigRoute, SignedRoute, raw, services_of
-from app.protocol.servers import AddServer, HourlyCost, RegistryToken
+from app.protocol.servers import AddServer, AgentAddress, HourlyCost, RegistryToken
 from app.storage import servers
 from app.storage.additions import IntentKind
 from app.storage.models import Deployment, Server
@@ -149,6 +149,12 @@ async def set_hourly_cost(request: Request, id_or_name: IdOrName, body: HourlyCo
     server = await _find(request, id_or_name)
     async with AsyncSession(services_of(request).engine) as session, session.begin():
         await servers.set_hourly_cost(session, server.server_id, body.hourly_cost)
+    return json_response({"status": "saved"})
+
+
+@router.put("/{id_or_name}/address", responses=described(None, 400, 404, 409, 502), summary="Set where a node is")
+async def set_address(request: Request, id_or_name: IdOrName, body: AgentAddress) -> Response:
+    await moving.move(services_of(request), await _find(request, id_or_name), body.agent_api)
     return json_response({"status": "saved"})
 
 

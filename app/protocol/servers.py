@@ -174,6 +174,14 @@ class HourlyCost(WireModel):
     hourly_cost: float = Field(ge=0, lt=1000, allow_inf_nan=False)
 
 
+class AgentAddress(WireModel):
+    """Where a server's agent, and with it the server, is reached now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent_api: str = Field(min_length=1, max_length=2048)
+
+
 class PurgedDeployment(WireModel):
     """One element of the answers to the purge routes."""
 

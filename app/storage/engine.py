@@ -76,6 +76,14 @@ async def try_lock(connection: AsyncConnection, name: str) -> bool:
     return bool(found.scalar_one())
 
 
+async def is_locked(connection: AsyncConnection, name: str) -> bool:
+    """Whether anybody has a session-level advisory lock of this database."""
+    statement = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0
+        AND objid = :key AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+    return bool((await connection.execute(text(statement), {"key": lock_key(name)})).scalar_one())
+
+
 async def unlock(connection: AsyncConnection, name: str) -> None:
     """Give a session-level advisory lock back."""
     await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": lock_key(name)})

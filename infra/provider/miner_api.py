@@ -49,6 +49,7 @@ class ListedServer(BaseModel):
     server_id: str
     name: str
     agent_api: str | None = None
+    locked: bool | None = None
     gpus: tuple[ListedGpu, ...] = ()
 
     @property

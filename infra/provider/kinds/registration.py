@@ -1,32 +1,38 @@
 """`headframe:index:Registration`: a node at the miner API, read back on every run (D12).
 
-A list that fails, or that lacks the node, removes nothing: the node is shown as not registered and added again.
+A list that fails, or that lacks the node, removes nothing: the node is shown as not registered and added again. Another
+address of a bare node is told and removes nothing either.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
 
-from app.protocol.servers import AddServer
 from app.protocol.signing import Signer
 from infra.provider.diff import Change, Difference, differences
 from infra.provider.kinds.kind import Call, CheckFailure, Diff, ProviderError, ReadResult
+from infra.provider.kinds.registration_calls import (
+    Patience,
+    is_gone,
+    named,
+    patiently,
+    registered,
+    tell_all,
+    tell_changes,
+    wanted_server,
+)
 from infra.provider.miner_api import HttpMinerApi, ListedServer, MinerApi, MinerApiError
 from infra.provider.options import Options
 from infra.provider.wire import UNKNOWN, Properties, has_unknown, plain_properties
 
-#: How the last message of a registration that worked begins (spec: protocol 4).
-COMPLETED: Final = "completed server bootstrapping in"
 _OBSERVED: Final[tuple[str, ...]] = ("serverId", "registered", "verifiedGpus")
 #: What the validator has verified: a change takes the server off and registers it anew.
-_VERIFIED: Final = ("kind", "agentApi", "validator", "gpu")
-#: The API restarts, or waits for its database or for an agent that is just starting.
-_PASSING: Final = frozenset({None, 502, 503, 504})
-_TRIES: Final = 20
+_VERIFIED: Final = ("kind", "validator", "gpu")
 _PAUSE_SECONDS: Final = 6.0
 _REMOVAL_SECONDS: Final = 600.0
 
@@ -45,17 +51,21 @@ class RegistrationResource:
         self._options = options
         self._open = open_api
         self._pause = pause_seconds
+        #: Where an API went during this run, and its hotkey's seed there; the state of what is removed knows the old.
+        self._moved: dict[str, tuple[str, str]] = {}
 
     def check(self, olds: Properties, news: Properties) -> tuple[Properties, Sequence[CheckFailure]]:
         """What the miner API would refuse is refused here."""
-        del olds
         inputs: Properties = {key: value for key, value in news.items() if key not in _OBSERVED and value is not None}
         if has_unknown(inputs):
             return inputs, ()
         try:
-            _wanted(inputs)
+            wanted_server(inputs)
         except ValidationError as error:
             return inputs, [CheckFailure(str(item["loc"][0]), str(item["msg"])) for item in error.errors()]
+        if olds.get("minerApi") and not has_unknown(olds):
+            now = plain_properties(inputs)
+            self._moved[str(olds["minerApi"])] = (str(now["minerApi"]), str(now["seed"]))
         return inputs, ()
 
     def diff(self, old_inputs: Properties, old_outputs: Properties, news: Properties) -> Diff:
@@ -80,14 +90,11 @@ class RegistrationResource:
             return {**news, **carried, "registered": True}
         if old_outputs.get("registered") is False:
             return await self._ensure(call, news)
-        if any(old_outputs.get(key) != news.get(key) for key in _VERIFIED):
-            await self.delete(call, id, old_outputs)
+        if _is_verified_anew(old_outputs, news):
+            await self._remove(call, id, self._api(news))
             return await self._ensure(call, news)
-        api = self._api(news)
-        try:
-            await _tell(api, id, old_outputs, news)
-        except MinerApiError as error:
-            raise ProviderError(f"{id}: {error}") from error
+        tell = partial(tell_changes, self._api(news), id, old_outputs, news)
+        await patiently(call, id, Patience(self._pause), tell)
         return {**news, **carried}
 
     async def read(self, call: Call, id: str, inputs: Properties, outputs: Properties) -> ReadResult:  # noqa: A002
@@ -97,7 +104,7 @@ class RegistrationResource:
         if not self._options.refresh_hosts:
             return ReadResult(id, inputs, outputs)
         try:
-            found = _named(await self._api(outputs).servers(), id)
+            found = named(await self._api(outputs).servers(), id)
         except MinerApiError as error:
             await call.log.warning(f"{id}: its registration cannot be read: {error}. Its last known state is kept.")
             return ReadResult(id, inputs, outputs)
@@ -108,103 +115,51 @@ class RegistrationResource:
 
     async def delete(self, call: Call, id: str, outputs: Properties) -> None:  # noqa: A002
         """Have the server removed and wait until a list that was read lacks it."""
-        api = self._api(outputs)
+        await self._remove(call, id, self._api(outputs, follow=True))
+
+    async def _remove(self, call: Call, name: str, api: MinerApi) -> None:
         try:
-            await api.remove(id)
+            await api.remove(name)
             async with asyncio.timeout(call.timeout_seconds or _REMOVAL_SECONDS):
-                while not await self._is_gone(api, id):
+                while not await is_gone(api, name):
                     await call.log.progress("waiting until its chutes have ended")
                     await asyncio.sleep(self._pause)
         except MinerApiError as error:
             raise ProviderError(
-                f"{id} is still registered: {error}. If the control host is gone for good: pulumi state delete URN"
+                f"{name} is still registered: {error}. If the control host is gone for good: pulumi state delete URN"
             ) from error
         except TimeoutError:
             raise ProviderError(
-                f"{id} is being removed and not gone yet; see `headframe why`, then run this again"
+                f"{name} is being removed and not gone yet; see `headframe why`, then run this again"
             ) from None
 
-    async def _is_gone(self, api: MinerApi, name: str) -> bool:
-        try:
-            return _named(await api.servers(), name) is None
-        except MinerApiError as error:
-            if error.status not in _PASSING:
-                raise
-            return False
-
     async def _ensure(self, call: Call, inputs: Properties) -> Properties:
-        api, wanted = self._api(inputs), _wanted(inputs)
-        for attempt in range(_TRIES):
-            try:
-                found = await self._registered(call, api, wanted)
-                if inputs.get("drained") is True:
-                    await api.drain(wanted.name)
-                return {**inputs, **_observed(found)}
-            except MinerApiError as error:
-                if error.status not in _PASSING or attempt == _TRIES - 1:
-                    raise ProviderError(f"{wanted.name} was not registered: {error}") from error
-                await call.log.progress(f"waiting for the miner API: {error}")
-            await asyncio.sleep(self._pause)
-        raise AssertionError("the last attempt returns or raises")
+        api, wanted = self._api(inputs), wanted_server(inputs)
 
-    async def _registered(self, call: Call, api: MinerApi, wanted: AddServer) -> ListedServer:
-        found = _named(await api.servers(), wanted.name)
-        if found is not None:
-            return await _taken_over(call, found, wanted)
-        last = "the miner API said nothing"
-        async for message in api.add(wanted):
-            last = message
-            await call.log.info(message)
-        if not last.startswith(COMPLETED):
-            raise ProviderError(f"{wanted.name} was not registered: {last}")
-        found = _named(await api.servers(), wanted.name)
-        if found is None:
-            raise ProviderError(f"{wanted.name} was registered and is not listed: run this again")
-        return found
+        async def once() -> ListedServer:
+            found, was_there = await registered(call, api, wanted)
+            if was_there:
+                await tell_all(api, wanted.name, found, inputs)
+            if inputs.get("drained") is True:
+                await api.drain(wanted.name)
+            return found
 
-    def _api(self, properties: Properties) -> MinerApi:
+        patience = Patience.of_adding(self._pause)
+        found = await patiently(call, f"{wanted.name} was not registered", patience, once)
+        return {**inputs, **_observed(found)}
+
+    def _api(self, properties: Properties, *, follow: bool = False) -> MinerApi:
         values = plain_properties(properties)
-        return self._open(str(values["minerApi"]), Signer.from_seed(str(values["seed"])))
+        address, seed = str(values["minerApi"]), str(values["seed"])
+        if follow:
+            address, seed = self._moved.get(address, (address, seed))
+        return self._open(address, Signer.from_seed(seed))
 
 
-async def _taken_over(call: Call, found: ListedServer, wanted: AddServer) -> ListedServer:
-    if found.agent_api != wanted.agent_api or not found.verified_gpus:
-        seen = f"at {found.agent_api}" if found.agent_api != wanted.agent_api else "without a verified GPU"
-        raise ProviderError(
-            f"the miner API has a server {found.name} {seen}: "
-            f"chutes-miner delete-node --name {found.name}, then run this again"
-        )
-    await call.log.info(f"{found.name} is registered already; it is taken over")
-    return found
-
-
-async def _tell(api: MinerApi, name: str, old: Properties, new: Properties) -> None:
-    """What changed, one call each. Another address of the API or another hotkey changes nothing there."""
-    if old.get("registryTokenSha256") != new.get("registryTokenSha256"):
-        await api.put(name, "registry-token", {"registry_token_sha256": new.get("registryTokenSha256")})
-    if old.get("hourlyCostUsd") != new.get("hourlyCostUsd"):
-        await api.put(name, "hourly-cost", {"hourly_cost": new.get("hourlyCostUsd")})
-    if old.get("drained") != new.get("drained"):
-        await (api.drain(name) if new.get("drained") is True else api.unlock(name))
-
-
-def _wanted(inputs: Properties) -> AddServer:
-    values = plain_properties(inputs)
-    return AddServer.model_validate(
-        {
-            "name": values.get("node"),
-            "validator": values.get("validator"),
-            "hourly_cost": values.get("hourlyCostUsd"),
-            "gpu_short_ref": values.get("gpu"),
-            "agent_api": values.get("agentApi"),
-            "kind": values.get("kind"),
-            "registry_token_sha256": values.get("registryTokenSha256"),
-        }
-    )
-
-
-def _named(servers: Sequence[ListedServer], name: str) -> ListedServer | None:
-    return next((server for server in servers if server.name == name), None)
+def _is_verified_anew(old: Properties, new: Properties) -> bool:
+    """Whether the validator must look again. The address of a confidential node is part of what was attested."""
+    moved = old.get("agentApi") != new.get("agentApi")
+    return any(old.get(key) != new.get(key) for key in _VERIFIED) or (moved and new.get("kind") == "tee")
 
 
 def _observed(found: ListedServer) -> Properties:

@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from app.api import bootstrap
+from app.api import adding, bootstrap, claims
 from app.api.leader import look_at_kubeconfigs
+from app.api.node_kubeconfigs import NotGrantedError
 from app.api.verification import Attestation, GravalSession, NodeAccess, Say
 from app.protocol.servers import DeviceInfo
 from app.protocol.signing import Purpose
@@ -27,6 +28,7 @@ from app.storage.sealing import Aligned, Vault, align, plain_servers
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
 from lab.validator.faults import Fault, FaultKind
+from lab.validator.machines import PROVER
 from tests.support.api import ApiClient, client_for, running_app, settings
 from tests.support.control import VALIDATOR, device, entry_of
 from tests.support.worker import SimulatedWorker
@@ -256,8 +258,6 @@ async def test_a_failed_graval_check_leaves_nothing(world: World) -> None:
     async def prover(miner: str, gpus: list[dict[str, object]]) -> str | None:
         return "too slow"
 
-    from lab.validator.machines import PROVER
-
     world.validator.app._state[PROVER] = prover
     await expect_nothing_left(world, await failure_of(world), "too slow")
     assert world.app.state.services.graval.removed == 1
@@ -290,3 +290,144 @@ async def test_stored_kubeconfigs_are_brought_into_line_both_ways_and_what_does_
     assert "node-token" not in handed.text, "and what is plain is not used"
     assert await align(services.engine, vault, sealed=True) == Aligned(1)
     assert "node-token" not in str(await world.rows(statement))
+
+
+async def killed_after_its_row(world: World) -> None:
+    """As if the process had been killed while the node's GPUs were looked at: row and GPUs, nothing verified."""
+    assert (await world.add(kind="bare"))[1][-1].startswith(COMPLETED)
+    async with world.app.state.services.engine.begin() as connection:
+        await connection.execute(text("UPDATE gpus SET verified = false WHERE server_id = 'uid-of-worker-1'"))
+
+
+async def test_what_a_killed_adding_left_is_cleared_here_and_at_the_validator_and_the_node_added(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    world.validator.state.has_bare_servers = False
+    await killed_after_its_row(world)
+    assert len(world.validator.state.nodes) == 2
+    status, messages = await world.add(kind="bare")
+    assert (status, messages[-1].startswith(COMPLETED)) == (200, True), messages
+    assert "removed what an earlier attempt to add worker-1 had left" in messages
+    assert await world.rows("SELECT verified FROM gpus WHERE server_id = 'uid-of-worker-1'") == [True, True]
+    assert len(world.validator.state.nodes) == 2
+
+
+async def test_a_row_that_a_validator_does_not_forget_stays(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    await killed_after_its_row(world)
+    world.validator.faults.add(Fault("DELETE /servers/*", FaultKind.REFUSE, status=403, times=None))
+    assert "403" in await failure_of(world, kind="bare")
+    assert await world.rows("SELECT name FROM servers WHERE name = 'worker-1'") == ["worker-1"]
+
+
+async def test_a_node_that_is_being_added_is_409_for_others_and_not_disturbed(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(miner: str, gpus: list[dict[str, object]]) -> str | None:
+        reached.set()
+        await go_on.wait()
+        return None
+
+    world.validator.app._state[PROVER] = slow
+    first = asyncio.create_task(world.add(kind="bare"))
+    await reached.wait()
+    status, (detail,) = await world.add(kind="bare")
+    assert (status, "is being added just now" in detail) == (409, True)
+    go_on.set()
+    _, messages = await first
+    assert messages[-1].startswith(COMPLETED), messages
+    status, (detail,) = await world.add(kind="bare")
+    assert (status, "exists already" in detail) == (409, True)
+
+
+async def test_a_claim_ends_with_its_connection_and_takes_no_place_in_the_pool(world: World) -> None:
+    engine = world.app.state.services.engine
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(40):
+            assert await stack.enter_async_context(claims.claimed(engine, f"node-{number}"))
+        assert not await claims.is_free(engine, "node-0")
+        assert await world.rows("SELECT 1") == [1]
+    assert await claims.is_free(engine, "node-0")
+
+
+async def test_gpus_of_a_failed_bare_node_are_forgotten_where_no_server_holds_them(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    world.validator.state.has_bare_servers = False
+
+    async def prover(miner: str, gpus: list[dict[str, object]]) -> str | None:
+        return "too slow"
+
+    world.validator.app._state[PROVER] = prover
+    await expect_nothing_left(world, await failure_of(world), "too slow")
+    assert world.validator.state.nodes == {}
+
+
+async def test_a_bare_node_at_another_address_stays_the_same_server(world: World, tmp_path: Path) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    assert (await world.add(kind="bare"))[1][-1].startswith(COMPLETED)
+    before = dict(world.validator.state.nodes)
+    moved = SimulatedWorker(next(ADDRESSES), is_tee=False)
+    async with moved.listening(tmp_path):
+        answer = await world.client.send("PUT", "/servers/worker-1/address", {"agent_api": moved.agent_url})
+        assert answer.status_code == 200, answer.text
+        (address,) = await world.rows("SELECT ip_address || ' ' || agent_api FROM servers WHERE name = 'worker-1'")
+        assert address == f"{moved.address} {moved.agent_url}"
+        handed = await world.client.send("GET", "/servers/kubeconfig", purpose=Purpose.KUBECONFIG)
+        assert moved.agent_url in handed.text
+    assert await world.rows("SELECT verified FROM gpus WHERE server_id = 'uid-of-worker-1'") == [True, True]
+    assert world.validator.state.nodes == before
+    assert await world.rows("SELECT kind FROM intents") == []
+
+
+async def test_another_machine_a_confidential_one_or_none_gets_no_servers_address(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    assert (await world.add(kind="bare"))[1][-1].startswith(COMPLETED)
+    (before,) = await world.rows("SELECT agent_api FROM servers WHERE name = 'worker-1'")
+    stranger = SimulatedWorker(next(ADDRESSES), is_tee=False)
+    node = stranger.node()
+    monkeypatch.setattr(stranger, "node", lambda: node | {"metadata": {"name": "worker-1", "uid": "another"}})
+
+    async def put(agent_api: str, name: str = "worker-1") -> int:
+        return (await world.client.send("PUT", f"/servers/{name}/address", {"agent_api": agent_api})).status_code
+
+    async with stranger.listening(tmp_path):
+        assert await put(stranger.agent_url) == 409
+    assert await put("http://127.0.0.1:9") == 502
+    assert await put("ftp://x") == 400
+    assert await put(world.worker.agent_url, "nobody") == 404
+    async with world.app.state.services.engine.begin() as connection:
+        await connection.execute(text("UPDATE servers SET is_tee = true WHERE name = 'worker-1'"))
+    assert await put(world.worker.agent_url) == 409
+    assert await world.rows("SELECT agent_api FROM servers WHERE name = 'worker-1'") == [before]
+
+
+async def test_a_declared_bare_nodes_kubeconfig_never_comes_from_its_agent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings_of = vars(world.app.state.services.settings)
+    monkeypatch.setitem(settings_of, "node_kubeconfigs_namespace", "headframe-nodes")
+    asked: list[str] = []
+
+    async def not_granted(namespace: str, node: str) -> str | None:
+        asked.append(f"{namespace}/{node}")
+        raise NotGrantedError("as told")
+
+    monkeypatch.setattr(adding, "node_kubeconfig", not_granted)
+    status, (detail,) = await world.add(kind="bare")
+    assert (status, "as told" in detail) == (502, True)
+    assert "GET /config/kubeconfig" not in world.worker.asked
+    assert (await world.add(kind="tee"))[1][-1].startswith(COMPLETED)
+    assert asked == ["headframe-nodes/worker-1"], "a confidential node has no Secret of ours"
+
+
+async def test_a_node_that_the_public_command_adds_is_none_of_ours_and_its_agent_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_granted(namespace: str, node: str) -> str | None:
+        raise NotGrantedError("as told")
+
+    monkeypatch.setitem(vars(world.app.state.services.settings), "node_kubeconfigs_namespace", "headframe-nodes")
+    monkeypatch.setattr(adding, "node_kubeconfig", not_granted)
+    assert (await world.add())[1][-1].startswith(COMPLETED)

@@ -99,3 +99,12 @@ async def test_a_node_is_registered_read_back_changed_and_removed(world: World) 
     await removal
     gone = await kind.read(call(), id_, news, changed)
     assert (gone.id, gone.outputs["registered"]) == (NODE, False)
+
+
+async def test_two_runs_at_once_register_a_node_once(world: World) -> None:
+    (first, one), (second, two) = await asyncio.gather(
+        world.kind.create(call(), world.inputs),
+        world.kind.create(call(), {**world.inputs, "hourlyCostUsd": 2.5, "registryTokenSha256": "cd" * 32}),
+    )
+    assert (first, one["registered"]) == (second, two["registered"]) == (NODE, True)
+    assert await world.rows("SELECT count(*) FROM gpus WHERE verified AND server_id LIKE 'uid-of-%'") == [2]
