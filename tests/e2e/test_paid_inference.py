@@ -1,6 +1,6 @@
 """The parts as one product: demand at the SIMULATED validator becomes a container on a lab node that answers requests.
 
-The tests of this file follow one another, as a day of operation does; the last one prints the day's timeline.
+The tests of this file follow one another, as a day of operation does; its timeline is shown after the tests.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import pytest
 
 from app.protocol.ports import NodePort
 from lab.embedded.day import Market, Timeline, active_instances, answered, first_inference
+from lab.fleet.engine import committed_stack
 from lab.fleet.market import Market as MarketProcesses
 from lab.hosts.models import gateway_of
 from tests.support.further_node import further_node
 from tests.support.lab import Lab
+from tests.support.lab_commands import kubectl
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
@@ -26,13 +28,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
 START_SECONDS = 300.0
 MOVE_SECONDS = 420.0
 FURTHER = ("gpu-2", "198.18.0.14")
-
-
-@pytest.fixture(scope="module")
-def timeline() -> Timeline:
-    found = Timeline()
-    found.note("the fleet is up")
-    return found
 
 
 @pytest.fixture
@@ -45,6 +40,28 @@ async def market(settled: Lab) -> AsyncIterator[Market]:
 
 def addresses(lab: Lab) -> dict[str, str]:
     return {host.name: host.address for host in lab.fleet.hosts}
+
+
+def on(lab: Lab, name: str, state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Active instances on one node, oldest first."""
+    return [item for item in active_instances(state) if item["host"] == addresses(lab)[name]]
+
+
+def gpu_of(name: str) -> str:
+    """Short reference of a node's GPUs, as the stack file has it."""
+    nodes = committed_stack()["config"]["headframe:gpu_nodes"]
+    return next(str(node["gpu"]) for node in nodes if node["name"] == name)
+
+
+def fitting(state: dict[str, Any], gpu: str) -> list[str]:
+    """Chutes that one GPU of a model can serve."""
+    found = {key: chute["node_selector"] for key, chute in state["chutes"].items()}
+    return [key for key, wants in found.items() if wants["gpu_count"] == 1 and gpu in wants["supported_gpus"]]
+
+
+def chute_pods(lab: Lab, name: str) -> int:
+    """Pods of chutes on one node, whatever their state."""
+    return len(kubectl(lab, name, "get pods -l chutes/chute=true -o name").split())
 
 
 async def answers(control: str) -> bool:
@@ -96,12 +113,42 @@ async def test_a_further_node_is_one_entry_of_the_list_and_earns(
         answer = await answered(market, instance["chute_id"], START_SECONDS)
         assert answer["status"] == 200
         timeline.note(f"{name} earns")
+        timeline.report("from a new entry of the list to a node that earns", "is added to the list", f"{name} earns")
 
     def gone(state: dict[str, Any]) -> bool:
         return all(server["name"] != name for server in state["servers"].values())
 
     await market.wait(f"{name} forgotten by the validator", gone, MOVE_SECONDS)
     timeline.note(f"{name} is taken out of the list and forgotten")
+
+
+async def test_a_bounty_moves_the_gpu_of_a_chute_whose_demand_falls(
+    settled: Lab, market: Market, timeline: Timeline
+) -> None:
+    name = settled.gpu_nodes[-1]
+    [before, *_] = await market.wait(
+        f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS
+    )
+    left, state = before["chute_id"], await market.state()
+    paying = next(chute for chute in fitting(state, gpu_of(name)) if chute != left)
+    title = {chute: state["chutes"][chute]["name"] for chute in (left, paying)}
+    await market.play("bounty", paying)
+    timeline.note(f"a bounty is put on {title[paying]}")
+    await market.play("falling_demand", left)
+    timeline.note(f"demand for {title[left]}, which runs on {name}, falls: the validator ends its copies")
+
+    def claimed(state: dict[str, Any]) -> list[dict[str, Any]]:
+        return [item for item in on(settled, name, state) if item["chute_id"] == paying and item.get("bounty")]
+
+    [after, *_] = await market.wait(f"the bounty claimed by a copy on {name}", claimed, MOVE_SECONDS)
+    assert after["gpus"] == before["gpus"], "the same GPU"
+    assert (await market.state())["bounties"] == {}
+    answer = await answered(market, paying, START_SECONDS)
+    assert (answer["status"], answer["instance_id"]) == (200, after["instance_id"])
+    timeline.note(f"{name} runs {title[paying]}, has claimed the bounty and answers")
+    timeline.report("from fallen demand to the bounty earned on the same GPU", "falls: the validator", "has claimed")
+    assert chute_pods(settled, name) == 1
+    await market.play("rising_demand")  # of every chute, as before
 
 
 async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(
@@ -125,4 +172,3 @@ async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(
     assert after["nodes"].keys() == before["nodes"].keys()
     assert instances <= after["instances"].keys()
     timeline.note("nothing was lost")
-    print("\n".join(f"{seconds:7.1f} s  {line}" for seconds, line in timeline.lines))
