@@ -7,7 +7,6 @@ from typing import Annotated
 import cyclopts
 import uvicorn
 
-from app.api.corked import CorkedProtocol
 from app.protocol.ports import ClusterPort
 
 cli = cyclopts.App(name="python -m app.api", help="The miner API.")
@@ -24,7 +23,8 @@ def serve(
     uvicorn.run(
         "app.api.main:create",
         factory=True,
-        http=CorkedProtocol,
+        # By name: each worker imports this file before it can tell its supervisor that it lives, so it imports little.
+        http="app.api.direct:DirectProtocol",
         host=host,
         port=port,
         workers=workers,
@@ -33,6 +33,7 @@ def serve(
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=30,  # a worker that starts on a busy machine is not dead
     )
 
 

@@ -28,6 +28,12 @@ class Corked(asyncio.Transport):
             self._loop.call_soon(self._flush)
         self._parts.append(bytes(data))
 
+    def write_now(self, data: bytes) -> None:
+        """Write something whole, after what was gathered."""
+        self._flush()
+        if not self._inner.is_closing():
+            self._inner.write(data)
+
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Gather several parts."""
         for data in list_of_data:
@@ -78,6 +84,9 @@ class Corked(asyncio.Transport):
 class CorkedProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`."""
 
+    corked: Corked
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's, over a corked transport."""
-        super().connection_made(Corked(transport, asyncio.get_running_loop()))
+        self.corked = Corked(transport, asyncio.get_running_loop())
+        super().connection_made(self.corked)

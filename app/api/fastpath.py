@@ -1,6 +1,7 @@
 """The two requests that come by the hundred, answered before the framework sees them: the list of servers and ping.
 
-Same checks, same answers, same code for both; everything else passes on. What it saves is in docs/adr/0060.
+Same checks, same answers as the framework's; everything else passes on. `app/api/direct.py` asks for the list here even
+before there is an ASGI request. What it saves is in docs/adr/0060.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from app.storage.engine import is_outage
 LIST_PATH: Final = "/servers/"
 PING_PATH: Final = "/ping"
 _JSON: Final = (b"content-type", b"application/json")
+#: The headers that a check reads, as they arrive and as it names them.
+_SIGNING: Final = {header.value.lower().encode(): header.value.lower() for header in Header}
 _UPGRADE: Final = (Header.VERSION.value.lower().encode(), str(SignatureVersion.V2.value).encode())
 
 Headers = list[tuple[bytes, bytes]]
@@ -40,17 +43,21 @@ class FastPath:
         if scope["type"] == "http" and scope["method"] == "GET":
             path = scope["path"]
             if path == LIST_PATH:
-                await _answer(send, *await self._list(scope))
+                query: bytes = scope["query_string"]
+                target = LIST_PATH + "?" + query.decode("latin-1") if query else LIST_PATH
+                await _answer(send, *await self.servers(scope["headers"], target))
                 return
             if path == PING_PATH:
                 await _answer(send, 200, PONG, [_JSON])
                 return
         await self._inner(scope, receive, send)
 
-    async def _list(self, scope: Scope) -> tuple[int, bytes, Headers]:
+    async def servers(self, headers: Headers, target: str = LIST_PATH) -> tuple[int, bytes, Headers]:
+        """Status, body and headers of the answer to `GET target`, whose names of headers are in lower case."""
         services: Services = self.app.state.services
+        signed = {name: value.decode("latin-1") for raw, value in headers if (name := _SIGNING.get(raw)) is not None}
         try:
-            version = await services.verifier.authorise(_signed(scope))
+            version = await services.verifier.authorise(Signed("GET", target, signed, b"", Purpose.MANAGEMENT))
             body = await services.reader.servers()
         except UnauthorisedError:
             return 401, errors.UNAUTHORISED_BODY, [_JSON]
@@ -62,17 +69,9 @@ class FastPath:
             if not is_outage(error):
                 raise
             return _unavailable("database", "it does not answer; nothing was changed")
-        headers = [_JSON]
         if version is SignatureVersion.V1 and services.settings.signature_stage is SignatureStage.PREFER:
-            headers.append(_UPGRADE)
-        return 200, body, headers
-
-
-def _signed(scope: Scope) -> Signed:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    query: bytes = scope["query_string"]
-    target = LIST_PATH + "?" + query.decode("latin-1") if query else LIST_PATH
-    return Signed("GET", target, headers, b"", Purpose.MANAGEMENT)
+            return 200, body, [_JSON, _UPGRADE]
+        return 200, body, [_JSON]
 
 
 def _unavailable(what: str, detail: str) -> tuple[int, bytes, Headers]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -60,4 +61,8 @@ def create() -> FastPath:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     settings = Settings()
     _ = settings.signer.ss58  # a wrong key is a start-up error, not a refused request later
-    return FastPath(create_app(settings))
+    app = FastPath(create_app(settings))
+    # What start-up made lives as long as the process: a full collection that walks it stops requests for nothing.
+    gc.collect()
+    gc.freeze()
+    return app

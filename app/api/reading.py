@@ -11,6 +11,7 @@ from typing import Final
 import asyncpg
 
 TIMEOUT_SECONDS: Final = 10
+CONNECT_TIMEOUT_SECONDS: Final = 5
 CONNECTIONS: Final = 2
 
 _ISO: Final = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
@@ -58,34 +59,44 @@ class Reader:
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("+asyncpg", "", 1)
         self._pool: asyncpg.Pool | None = None
+        self._listing: asyncpg.Connection | None = None
         self._opening = asyncio.Lock()
         self._waiting: list[asyncio.Future[bytes]] = []
         self._running: asyncio.Task[None] | None = None
+        #: Asked for once: up to Python 3.11 the question is a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def servers(self) -> bytes:
+    def servers(self) -> asyncio.Future[bytes]:
         """All servers as a JSON array; from a query that begins after this call."""
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
         self._waiting.append(answer)
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._serve())
-        return await answer
+            self._running = loop.create_task(self._serve())
+        return answer
 
     async def _serve(self) -> None:
         """One query after the other on one connection, while anybody waits; each answers all who waited for it."""
         while self._waiting:
             asked: list[asyncio.Future[bytes]] = []
             try:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    pool = await self._open()
-                async with pool.acquire(timeout=TIMEOUT_SECONDS) as connection:
-                    while self._waiting:
-                        asked, self._waiting = self._waiting, []
-                        found: str = await connection.fetchval(LIST_SQL)
-                        _tell(asked, found.encode())
+                connection = await self._connected()
+                asked, self._waiting = self._waiting, []
+                found: str = await connection.fetchval(LIST_SQL)
+                _tell(asked, found.encode())
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if not asked:
                     asked, self._waiting = self._waiting, []
                 _tell(asked, error)
+
+    async def _connected(self) -> asyncpg.Connection:
+        """The list's own connection, made again where it ended: taking one from a pool costs as much as the query."""
+        if self._listing is None or self._listing.is_closed():
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                self._listing = await asyncpg.connect(
+                    self._dsn, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=TIMEOUT_SECONDS
+                )
+        return self._listing
 
     async def text(self, sql: str, *arguments: object) -> bytes:
         """One text value as bytes; `null` where there is no row."""
@@ -100,6 +111,9 @@ class Reader:
 
     async def close(self) -> None:
         """End all connections."""
+        if self._listing is not None:
+            self._listing.terminate()
+            self._listing = None
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
@@ -112,7 +126,7 @@ class Reader:
                         self._dsn,
                         min_size=0,
                         max_size=CONNECTIONS,
-                        timeout=5,
+                        timeout=CONNECT_TIMEOUT_SECONDS,
                         command_timeout=TIMEOUT_SECONDS,
                         reset=_keep,
                     )

@@ -6,10 +6,11 @@ Requests that arrive together are asked about together, in one round trip. The f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from app.api.errors import UnavailableError
 
@@ -29,27 +30,35 @@ for token in string.gmatch(ARGV[3], '%S+') do
 end
 return fresh
 """
+_DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 class ReplayGuard:
-    """Remembers tokens. `is_fresh` is true the first time, over all workers, and never again within 75 seconds."""
+    """Remembers tokens. `is_fresh` is true the first time, over all workers, and never again within 75 seconds.
+
+    Args:
+        redis: asked for one thing at a time, so a client with a single connection serves best.
+    """
 
     def __init__(self, redis: Redis) -> None:
-        self._script = redis.register_script(_SCRIPT)
+        self._redis = redis
         self._waiting: list[tuple[str, asyncio.Future[bool]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        #: Asked for once: up to Python 3.11 the question is a system call.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def is_fresh(self, token: str) -> bool:
+    def is_fresh(self, token: str) -> asyncio.Future[bool]:
         """Whether nobody has used this token yet; from now on it is used.
 
-        Raises:
+        Raises (where it is awaited):
             UnavailableError: Redis does not answer. Nothing is accepted then: a replay could not be told.
         """
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        answer: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((token, answer))
         if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush())
-        return await answer
+            self._flusher = loop.create_task(self._flush())
+        return answer
 
     async def _flush(self) -> None:
         busy = False
@@ -60,7 +69,7 @@ class ReplayGuard:
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     tokens = " ".join([token for token, _ in batch])
-                    fresh = await self._script(args=[KEEP_SECONDS, PREFIX, tokens])
+                    fresh = await self._ask(tokens)
             except (RedisError, OSError, TimeoutError):
                 self._fail(batch)
                 continue
@@ -68,6 +77,14 @@ class ReplayGuard:
             for (_, answer), first in zip(batch, fresh, strict=True):
                 if not answer.done():
                     answer.set_result(first == 1)
+
+    async def _ask(self, tokens: str) -> list[int]:
+        """1 for each token that was not there, by the script's digest; a server that lost the script gets its text."""
+        try:
+            found: list[int] = await self._redis.evalsha(_DIGEST, 0, KEEP_SECONDS, PREFIX, tokens)
+        except NoScriptError:
+            found = await self._redis.eval(_SCRIPT, 0, KEEP_SECONDS, PREFIX, tokens)
+        return found
 
     @staticmethod
     def _fail(batch: list[tuple[str, asyncio.Future[bool]]]) -> None:

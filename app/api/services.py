@@ -63,6 +63,20 @@ def _redis(url: str, read_timeout_seconds: float) -> Redis:
     return Redis.from_pool(pool)  # which closes the pool with itself
 
 
+def _single(url: str) -> Redis:
+    """A client for the replay guard, with one connection of its own: taking one from a pool costs more than using it.
+
+    It has no read timeout, for which the library makes a task each time: the guard ends its own waits.
+    """
+    return Redis.from_url(
+        url,
+        single_connection_client=True,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, clock: Callable[[], float] = time.time, graval: GravalBootstrap | None = None
@@ -76,5 +90,9 @@ async def open_services(
         stack.push_async_callback(engine.dispose)
         reader = Reader(settings.postgresql.get_secret_value())
         stack.push_async_callback(reader.close)
-        verifier = Verifier(settings.signer.ss58, ReplayGuard(redis), clock=clock, stage=settings.signature_stage)
+        redis_replay = _single(settings.redis_url.get_secret_value())  # entering it would connect it
+        stack.push_async_callback(redis_replay.aclose)
+        verifier = Verifier(
+            settings.signer.ss58, ReplayGuard(redis_replay), clock=clock, stage=settings.signature_stage
+        )
         yield Services(settings, engine, redis, redis_stream, http, reader, verifier, clock, graval)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bittensor_wallet import Keypair
 from prometheus_client import Counter
@@ -32,8 +31,7 @@ REQUESTS: Final = Counter("headframe_api_signatures", "Checked signatures", ["ve
 _ACCEPTED: Final = {version: REQUESTS.labels(str(version.value), "accepted") for version in SignatureVersion}
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """A request as far as signatures concern it. `body` is what was sent, empty where nothing was."""
 
     method: str
@@ -93,7 +91,7 @@ class Verifier:
         message = self._message_v2(request, nonce) if version == "2" else self._message_v1(request, nonce)
         if not self._verifies(message, signature):
             raise UnauthorisedError("the signature does not verify")
-        return SignatureVersion(int(version)), (nonce if version == "2" else signature)
+        return (SignatureVersion.V2, nonce) if version == "2" else (SignatureVersion.V1, signature)
 
     def _check_time(self, seconds: str) -> None:
         if not seconds:

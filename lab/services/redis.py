@@ -64,6 +64,13 @@ class EmbeddedRedis:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def process_id(self) -> int:
+        """Of the running server, for those who measure it."""
+        if self._process is None:
+            raise RuntimeError("the Redis server is not running: call start() first")
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it accepts connections.
 

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app.api.direct import DirectProtocol
 from app.api.fastpath import FastPath
 from app.api.main import create_app
 from app.api.settings import Settings, SignatureStage
@@ -148,7 +149,17 @@ async def serving(config: Settings) -> AsyncIterator[str]:
     """The API on a real port, in this process; gives its address."""
     app = create_app(config)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is commands'
-    server = uvicorn.Server(uvicorn.Config(FastPath(app), host="127.0.0.1", port=0, log_level="error"))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            FastPath(app),
+            http=DirectProtocol,
+            host="127.0.0.1",
+            port=0,
+            log_level="error",
+            proxy_headers=False,
+            server_header=False,
+        )
+    )
     task = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started and app.state.services.is_prepared)

@@ -1,43 +1,36 @@
-"""`python -m tests.bench.api`: authenticated requests per CPU second, ours and the peer's, in one run.
+"""`python -m tests.bench.api`: authenticated requests per CPU second and latencies, the peer's and ours, in one run.
 
-CPU time is that of the serving process alone, read from /proc, so that a busy machine distorts ratios little. Both
-serve with one worker from the same database. Latency is wall time and does suffer on a busy machine.
+Both serve with one worker, from the same databases, alone on the same core, to the same generator, in turns; generator
+and databases have the other cores. CPU time is read from /proc, so that a busy machine distorts ratios little.
+Latencies are wall time and do suffer there: those of /ping, which needs no database, say how much.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import os
 import shutil
-import subprocess
+import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
-import httpx
+import uvloop
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.protocol.signing import Purpose
-from app.storage.additions import NodeProfile
-from app.storage.engine import create_engine
-from app.storage.migrate import migrate
-from app.storage.models import Chute, Deployment, Gpu, Server
 from lab.services.postgres import EmbeddedPostgres, temporary_folder
-from lab.services.redis import EmbeddedRedis, free_port
+from lab.services.redis import EmbeddedRedis
 from tests.bench.api.load import Result, paced, request, saturate
+from tests.bench.api.rows import DEPLOYMENTS, REGISTRY_TOKEN, SERVERS, clear, fill
+from tests.bench.api.serving import Cores, cpu_seconds, serving
 from tests.support.api import environment, settings
 from tests.support.control import MINER
 
-SERVERS: Final = 4
-DEPLOYMENTS: Final = 8  # on each server
+ROUNDS: Final = 3
 CONNECTIONS: Final = 32
+PACED_SECONDS: Final = 5
 REGISTRY_PER_SECOND: Final = 200
 REGISTRY_SECONDS: Final = 10
 OURS: Final = [sys.executable, "-m", "app.api", "--workers", "1", "--host", "127.0.0.1", "--port"]
@@ -47,81 +40,23 @@ PEER: Final = [
 ]  # fmt: skip
 
 
-async def fill(url: str) -> None:
-    """4 servers with 8 GPUs and 8 deployments each, of chutes with 20 kB of source."""
-    engine = create_engine(url)
-    async with AsyncSession(engine) as session, session.begin():
-        for c in range(8):
-            session.add(
-                Chute(
-                    chute_id=f"chute-{c}", validator="v", name=f"chute {c}", image="a/b:1", code="x = 1\n" * 3500,
-                    filename="a.py", ref_str="a:chute", version="1", supported_gpus=["h100"], gpu_count=1,
-                )
-            )  # fmt: skip
-        await session.flush()
-        for s in range(SERVERS):
-            session.add(
-                Server(
-                    server_id=f"server-{s}", validator="v", name=f"node-{s}", ip_address=f"127.0.0.{s + 1}", labels={},
-                    status="Ready", gpu_count=8, hourly_cost=2.0, kubeconfig="apiVersion: v1\n" * 100,
-                )
-            )  # fmt: skip
-        await session.flush()
-        session.add(NodeProfile(server_id="server-0", registry_token_sha256=hashlib.sha256(b"token").hexdigest()))
-        for s in range(SERVERS):
-            for d in range(DEPLOYMENTS):
-                session.add(
-                    Deployment(
-                        deployment_id=f"deployment-{s}-{d}", validator="v", chute_id=f"chute-{d}", host="h", port=31000,
-                        server_id=f"server-{s}", version="1", active=True, config_id=f"config-{s}-{d}",
-                    )
-                )  # fmt: skip
-        await session.flush()
-        device: dict[str, object] = {"name": "NVIDIA H100", "memory": 80_000_000_000, "clock_rate": 1980000.0}
-        session.add_all(
-            Gpu(
-                gpu_id=f"gpu-{s}-{d}", server_id=f"server-{s}", deployment_id=f"deployment-{s}-{d}", device_info=device,
-                model_short_ref="h100", verified=True,
-            )
-            for s in range(SERVERS)
-            for d in range(DEPLOYMENTS)
-        )  # fmt: skip
-    await engine.dispose()
+@dataclass(frozen=True)
+class Place:
+    """Where both are measured: the server's environment, the databases' processes, the cores."""
+
+    variables: dict[str, str]
+    databases: tuple[int, ...]
+    cores: Cores
 
 
-async def clear(url: str) -> None:
-    """A migrated database without rows."""
-    engine = create_engine(url)
-    await migrate(engine)
-    async with engine.begin() as connection:
-        await connection.execute(text("DELETE FROM servers"))
-    await engine.dispose()
+@dataclass(frozen=True)
+class Side:
+    """One side in one round: requests per CPU second of the server, and of server and databases together; latencies."""
 
-
-@contextmanager
-def serving(command: list[str], variables: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """A server process; gives its process id and port."""
-    port = free_port()
-    quiet = subprocess.DEVNULL  # the peer writes a line for each request
-    process = subprocess.Popen([*command, str(port)], env=variables, cwd=Path.cwd(), stdout=quiet, stderr=quiet)
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        yield process.pid, port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    alone: float
+    with_databases: float
+    half_load: Result
+    ping: Result
 
 
 def signed(count: int) -> list[bytes]:
@@ -130,68 +65,84 @@ def signed(count: int) -> list[bytes]:
     return [request("/servers/", MINER.management_headers(nonce, purpose=Purpose.MANAGEMENT)) for _ in range(count)]
 
 
-def per_cpu_second(pid: int, port: int, count: int) -> tuple[float, Result]:
-    """Authenticated requests per CPU second of the serving process, after a short warm-up."""
-    asyncio.run(saturate(port, signed(50), 4))
-    requests = signed(count)
-    before = cpu_seconds(pid)
-    result = asyncio.run(saturate(port, requests, CONNECTIONS))
-    if result.refused:
-        raise RuntimeError(f"{result.refused} of {result.answered} requests were refused: the figures mean nothing")
-    return result.answered / (cpu_seconds(pid) - before), result
+def measure(command: list[str], count: int, place: Place) -> Side:
+    """Full load for the requests per CPU second, then half of that rate for the latencies."""
+    with serving(command, place.variables, place.cores) as (pid, port):
+        uvloop.run(saturate(port, signed(50), 4))
+        requests = signed(count)
+        before, databases_before = cpu_seconds([pid]), cpu_seconds(place.databases)
+        full = uvloop.run(saturate(port, requests, CONNECTIONS))
+        spent, beside = cpu_seconds([pid]) - before, cpu_seconds(place.databases) - databases_before
+        rate = full.per_second / 2
+        half = uvloop.run(paced(port, signed(int(rate * PACED_SECONDS)), rate))
+        pings = uvloop.run(paced(port, [request("/ping", {})] * int(rate * PACED_SECONDS), rate))
+    for result in (full, half, pings):
+        if result.refused:
+            raise RuntimeError(f"{result.refused} of {result.answered} requests were refused: the figures mean nothing")
+    return Side(full.answered / spent, full.answered / (spent + beside), half, pings)
 
 
-def measure(what: str, variables: dict[str, str], counts: tuple[int, int], report: Table) -> None:
-    """Peer, then ours, then our latency at half of our rate."""
-    with serving(PEER, variables) as (pid, port):
-        peer, peer_result = per_cpu_second(pid, port, counts[0])
-    with serving(OURS, variables) as (pid, port):
-        ours, result = per_cpu_second(pid, port, counts[1])
-        rate = result.answered / result.elapsed_seconds / 2
-        half = asyncio.run(paced(port, signed(int(min(rate * 5, 8000))), rate))
-    peer_p99 = f"{peer_result.percentile_ms(0.99):.1f}"
+def compare(what: str, place: Place, counts: tuple[int, int], report: Table) -> None:
+    """Peer and ours in turns; the row holds the middle of the rounds, and the range of the ratio."""
+    rounds = [(measure(PEER, counts[0], place), measure(OURS, counts[1], place)) for _ in range(ROUNDS)]
+    ratios = sorted(ours.alone / peer.alone for peer, ours in rounds)
+    together = statistics.median(ours.with_databases / peer.with_databases for peer, ours in rounds)
+    peers, ours = zip(*rounds, strict=True)
     report.add_row(
-        what, f"{peer:.0f}", f"{ours:.0f}", f"{ours / peer:.1f}x", peer_p99, f"{half.percentile_ms(0.99):.1f}"
+        what,
+        f"{statistics.median(side.alone for side in peers):.0f}",
+        f"{statistics.median(side.alone for side in ours):.0f}",
+        f"{statistics.median(ratios):.1f}x ({ratios[0]:.1f} to {ratios[-1]:.1f})",
+        f"{together:.1f}x",
+        _latencies([side.half_load for side in peers]),
+        _latencies([side.half_load for side in ours]),
+        _latencies([side.ping for side in ours]),
     )
 
 
-def registry(variables: dict[str, str]) -> Result:
+def _latencies(results: list[Result]) -> str:
+    """The middle round's p50 and p99, and its rate."""
+    middle = sorted(results, key=lambda result: result.percentile_ms(0.99))[len(results) // 2]
+    return f"{middle.percentile_ms(0.5):.1f} / {middle.percentile_ms(0.99):.1f} at {middle.per_second:.0f}/s"
+
+
+def registry(place: Place) -> Result:
     """Registry authorisations at a steady rate."""
-    raw = request("/registry/auth", {"X-Headframe-Node-Token": "token", "X-Original-URI": "/v2/a/b/manifests/1"})
-    with serving(OURS, variables) as (_, port):
-        asyncio.run(saturate(port, [raw] * 50, 2))
-        return asyncio.run(paced(port, [raw] * (REGISTRY_PER_SECOND * REGISTRY_SECONDS), REGISTRY_PER_SECOND))
+    headers = {"X-Headframe-Node-Token": REGISTRY_TOKEN, "X-Original-URI": "/v2/a/b/manifests/1"}
+    raw = request("/registry/auth", headers)
+    with serving(OURS, place.variables, place.cores) as (_, port):
+        uvloop.run(saturate(port, [raw] * 50, 2))
+        return uvloop.run(paced(port, [raw] * (REGISTRY_PER_SECOND * REGISTRY_SECONDS), REGISTRY_PER_SECOND))
 
 
 def main() -> None:
+    cores = Cores.shared_out()
+    os.sched_setaffinity(0, cores.others)  # the databases inherit it
     folder = temporary_folder()
-    columns = (
-        "list",
-        "peer: per CPU s",
-        "ours: per CPU s",
-        "ratio",
-        "peer p99 ms (full load)",
-        "ours p99 ms (half load)",
-    )
-    report = Table(*columns, title="Authenticated requests, one worker each")
+    report = Table(title=f"Authenticated requests, one worker each, middle of {ROUNDS} rounds")
+    for column in ("list", "peer: per CPU s", "ours: per CPU s", "ratio (range)", "ratio with databases"):
+        report.add_column(column)
+    for column in ("peer, half load: p50 / p99 ms", "ours, half load: p50 / p99 ms", "ours, /ping at that rate"):
+        report.add_column(column)
     try:
         with EmbeddedPostgres(folder / "data") as postgres, EmbeddedRedis(folder / "redis") as redis:
             postgres.create_database("bench")
             url = postgres.url("bench")
-            variables = environment(settings(url, redis.url))
-            asyncio.run(clear(url))
-            measure("empty", variables, (600, 6000), report)
-            asyncio.run(fill(url))
-            measure(f"{SERVERS} servers, {SERVERS * DEPLOYMENTS} deployments", variables, (150, 3000), report)
-            found = registry(variables)
+            main_process = int((postgres.folder / "postmaster.pid").read_text().split()[0])
+            place = Place(environment(settings(url, redis.url)), (main_process, redis.process_id), cores)
+            uvloop.run(clear(url))
+            compare("empty", place, (600, 20_000), report)
+            uvloop.run(fill(url))
+            compare(f"{SERVERS} servers, {SERVERS * DEPLOYMENTS} deployments", place, (150, 10_000), report)
+            found = registry(place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    Console(width=160).print(report)
+    Console(width=200).print(report)
     print(
         f"registry auth at {REGISTRY_PER_SECOND}/s: p50 {found.percentile_ms(0.5):.1f} ms, "
         f"p99 {found.percentile_ms(0.99):.1f} ms, refused {found.refused} of {found.answered}"
     )
-    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores: latencies of a busy machine say little")
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; server on {sorted(cores.server)} alone")
 
 
 if __name__ == "__main__":
