@@ -9,6 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+import orjson
+
 from app.gepetto.world.views import (
     ChuteView,
     DeploymentView,
@@ -71,6 +73,15 @@ class Snapshot:
         return self.sources.get(name, UNKNOWN)
 
     def digest(self) -> str:
-        """Short fingerprint of the inputs, for the decision journal."""
-        text = repr((self.now, self.servers, self.chutes, self.deployments, self.jobs, self.failures, self.seed))
-        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        """Short fingerprint of the inputs, for the decision journal: the same in every process."""
+        parts = (self.now, self.servers, self.chutes, self.deployments, self.jobs, self.failures, self.seed)
+        return hashlib.blake2b(orjson.dumps(parts, default=_plain), digest_size=12).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """What orjson does not know, in one order in every process: the order of a set differs from one to the next."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    raise TypeError(f"a snapshot holds no {type(value).__name__}")
