@@ -1,35 +1,90 @@
-"""What nobody could beat: a linear program per hour over the room that rivals left open (spec: gepetto 25.4).
+"""What nobody could beat who cannot foresee: a linear program per hour over the room of a run (spec: gepetto 25.4).
 
-Hindsight and relaxed: copies may be fractional, start and stop at no cost and never fail. So the true optimum is lower.
+Relaxed: copies may be fractional, move between hours at no cost and never fail, and a public one starts in no time. So
+the true optimum is lower. What it does count: GPUs in whole servers, servers that are away, the start of every private
+copy, multipliers that copies keep from earlier hours, and the chance of winning a bounty (`room`).
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import coo_array, vstack
+from scipy.sparse import csr_array, vstack
 
-from app.gepetto.simulator.result import Result
-from app.gepetto.simulator.scenario import Scenario
+from app.gepetto.simulator.ledger import drifted
+from app.gepetto.simulator.market import Floats
+from app.gepetto.simulator.result import HourRoom, Result
+from app.gepetto.simulator.scenario import HOUR, Scenario
+from app.gepetto.simulator.state import SHORTEST_START
+
+#: A chute of so many GPUs fits on whole groups of so many in one server only.
+_SIZES: Final = (1, 2, 4, 8)
+#: After so many hours an active copy has the chute's multiplier and nothing of its own.
+_DRIFT_HOURS: Final = 8
 
 
 def hourly_bounds(scenario: Scenario, result: Result) -> list[float]:
     """Upper bound of the income of every hour of a run, in multiplier-hours."""
     kinds = sorted({server.gpu_type for server in scenario.servers})
-    supply = np.asarray([sum(s.gpus for s in scenario.servers if s.gpu_type == kind) for kind in kinds], dtype=float)
     pairs = [(i, kinds.index(kind)) for i, c in enumerate(scenario.chutes) for kind in c.gpu_types if kind in kinds]
-    chute_rows = np.asarray([i for i, _ in pairs])
-    kind_rows = np.asarray([k for _, k in pairs])
-    gpus = np.asarray([scenario.chutes[i].gpu_count for i, _ in pairs], dtype=float)
-    columns = np.arange(len(pairs))
-    of_kind = coo_array((gpus, (kind_rows, columns)), shape=(len(kinds), len(pairs)))
-    of_chute = coo_array((np.ones(len(pairs)), (chute_rows, columns)), shape=(len(scenario.chutes), len(pairs)))
-    limits = vstack([of_kind, of_chute]).tocsr()
+    chutes, types = (np.asarray(rows) for rows in zip(*pairs, strict=True))
+    rates = _kept_rates(result.room)
     bounds = []
-    for caps, rates in zip(result.caps, result.rates, strict=True):
-        solved = linprog(-rates[chute_rows], A_ub=limits, b_ub=np.concatenate([supply, caps]), method="highs")
+    for room, rate in zip(result.room, rates, strict=True):
+        use = _gpu_use(scenario, room)
+        limits = [_limit(use[chutes] * (types == kind), size, chutes, scenario) for size in _SIZES
+                  for kind in range(len(kinds))]  # fmt: skip
+        supply = [_supply(scenario, room, kind, size) for size in _SIZES for kind in kinds]
+        of_chute = csr_array((np.ones(len(pairs)), (chutes, np.arange(len(pairs)))), (len(scenario.chutes), len(pairs)))
+        solved = linprog(
+            -rate[chutes],
+            A_ub=vstack([csr_array(np.asarray(limits)), of_chute]).tocsr(),
+            b_ub=np.concatenate([supply, room.copies / room.ticks]),
+            method="highs",
+        )
         bounds.append(float(-solved.fun) if solved.success else float("nan"))
     return bounds
+
+
+def _limit(use: Floats, size: int, chutes: np.ndarray, scenario: Scenario) -> Floats:
+    """GPUs that chutes of at least that size take of one type."""
+    gpus = np.asarray([scenario.chutes[i].gpu_count for i in chutes])
+    return np.where(gpus >= size, use, 0.0)
+
+
+def _supply(scenario: Scenario, room: HourRoom, kind: str, size: int) -> float:
+    """GPUs of a type in groups of that size, as far as their servers were there."""
+    there = room.there / room.ticks
+    return float(sum(s.gpus // size * size * there[j] for j, s in enumerate(scenario.servers) if s.gpu_type == kind))
+
+
+def _gpu_use(scenario: Scenario, room: HourRoom) -> Floats:
+    """GPU-hours that one active copy-hour takes: a private copy's start and shutdown come on top of its short life."""
+    found = []
+    for chute, start in zip(scenario.chutes, room.start_seconds, strict=True):
+        extra = 0.0
+        if not chute.public:
+            market = scenario.market
+            mean = chute.busy_hours * HOUR
+            life = market.private_minimum_age + mean * float(np.exp(-market.private_minimum_age / mean))
+            extra = (SHORTEST_START * float(start) + market.shutdown_seconds) / life
+        found.append(chute.gpu_count * (1 + extra))
+    return np.asarray(found)
+
+
+def _kept_rates(rooms: list[HourRoom]) -> list[Floats]:
+    """Per hour, the highest multiplier that a copy of each chute can have, claimed then or earlier (drift of 21.6)."""
+    best = [room.claimed.copy() for room in rooms]
+    for first in range(len(rooms)):
+        kept = rooms[first].claimed
+        later = rooms[first + 1 : first + 1 + _DRIFT_HOURS]
+        for hours, room in enumerate(later):  # it may have been claimed at the very end of the first hour
+            share = 1.0 - drifted(1.0, 0.0, hours)
+            kept = kept * (1 - share) + room.plain * share
+            best[first + 1 + hours] = np.maximum(best[first + 1 + hours], kept)
+    return best
 
 
 def share_of_bound(scenario: Scenario, result: Result, *, skip_hours: int = 0) -> float:

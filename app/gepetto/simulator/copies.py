@@ -8,7 +8,7 @@ from dataclasses import replace
 from app.gepetto.decision.intents import Launch
 from app.gepetto.simulator.ledger import Copy
 from app.gepetto.simulator.scenario import HOUR
-from app.gepetto.simulator.state import VALIDATOR, Draw, EventKind, State
+from app.gepetto.simulator.state import LONGEST_START, SHORTEST_START, VALIDATOR, Draw, EventKind, State
 from app.gepetto.world.views import DeploymentState, DeploymentView
 
 
@@ -45,7 +45,7 @@ class Copies:
 
     def _start_seconds(self, copy: Copy) -> float:
         state, model = self.state, self.state.scenario.chutes[copy.chute]
-        spread = 0.7 + 0.6 * state.random(copy, Draw.START)
+        spread = SHORTEST_START + (LONGEST_START - SHORTEST_START) * state.random(copy, Draw.START)
         sharing = 1 + 0.5 * state.servers[copy.server].starts_in_progress
         cached = self.cached_start_factor if model.id in state.cached[copy.server] else 1.0
         return model.start_seconds * spread * sharing * cached

@@ -9,6 +9,7 @@ import numpy as np
 from app.gepetto.simulator.copies import Copies
 from app.gepetto.simulator.ledger import drifted
 from app.gepetto.simulator.market import Booleans
+from app.gepetto.simulator.room import RoomBook
 from app.gepetto.simulator.scenario import HOUR
 from app.gepetto.simulator.state import Draw, EventKind, State
 
@@ -22,7 +23,7 @@ class Network:
     """The simulated validator's side of a run."""
 
     def __init__(self, state: State, copies: Copies) -> None:
-        self.state, self.copies = state, copies
+        self.state, self.copies, self.book = state, copies, RoomBook(state.result.room)
 
     def tick(self) -> None:
         """One run of the autoscaler; chutes whose numbers moved are looked at again."""
@@ -117,16 +118,4 @@ class Network:
             line[hour] += gpus * seconds / HOUR
         if result.filled_at is None and free["no_room_or_fit"] <= 0.1 * state.scenario.gpus:
             result.filled_at = state.now
-        self._note_room(hour)
-
-    def _note_room(self, hour: int) -> None:
-        """What the bound needs: per hour, how many copies of each chute we could have had, and at which rate."""
-        state, market, result = self.state, self.state.market, self.state.result
-        while len(result.caps) <= hour:
-            result.caps.append(np.zeros(len(state.chutes)))
-            result.rates.append(np.zeros(len(state.chutes)))
-        open_to_us = np.where(market.public, market.target + 1 - market.rivals, market.has_bounty | (market.active > 0))
-        result.caps[hour] = np.maximum(result.caps[hour], np.maximum(open_to_us, market.ours))
-        age = np.where(market.has_bounty, state.now - np.where(market.has_bounty, market.bounty_since, 0.0), 0.0)
-        bonus = np.where(market.has_bounty, 1.1 + 0.4 * np.minimum(1.0, age / (3 * HOUR)), 1.0)
-        result.rates[hour] = np.maximum(result.rates[hour], market.base * market.boost * bonus)
+        self.book.note(state, self.copies.cached_start_factor)

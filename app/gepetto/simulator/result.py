@@ -1,10 +1,39 @@
-"""What one simulated run gave. Data only."""
+"""What one simulated run gave, and what there was room for in it. Data only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class HourRoom:
+    """Sums over the autoscaler's runs of one hour; `ticks` of them. Rates are the highest of the hour.
+
+    Attributes:
+        copies: how many copies of each chute there was room for.
+        claimed: multiplier of a new copy, with its bounty.
+        plain: the same without a bounty.
+        there: how many runs found each server healthy, or with copies that run on.
+        start_seconds: the shortest mean start of each chute, over where its model lay.
+    """
+
+    copies: Floats
+    claimed: Floats
+    plain: Floats
+    there: Floats
+    start_seconds: Floats
+    ticks: int = 0
+
+    @classmethod
+    def empty(cls, chutes: int, servers: int) -> HourRoom:
+        """An hour of which nothing is known yet."""
+        copies, claimed, plain = (np.zeros(chutes) for _ in range(3))
+        return cls(copies, claimed, plain, np.zeros(servers), np.full(chutes, np.inf))
 
 
 @dataclass
@@ -31,8 +60,7 @@ class Result:
     idle: dict[str, float] = field(default_factory=dict)
     hourly: list[float] = field(default_factory=list)
     idle_hourly: dict[str, list[float]] = field(default_factory=dict)
-    caps: list[np.ndarray] = field(default_factory=list, repr=False)
-    rates: list[np.ndarray] = field(default_factory=list, repr=False)
+    room: list[HourRoom] = field(default_factory=list, repr=False)
 
     @property
     def per_gpu_hour(self) -> float:

@@ -23,10 +23,10 @@ from app.gepetto.cli import results_table
 from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, StrategyName
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.memory import Memory
-from app.gepetto.simulator.baselines import NAMES
 from app.gepetto.simulator.compare import Matrix, compare, run_one
 from app.gepetto.simulator.scenario import Preset, build
 from app.gepetto.world.snapshot import Snapshot
+from tests.bench.gepetto import matrix
 from tests.bench.gepetto.launches import cold_launches
 from tests.bench.gepetto.loop import Figures, rows
 from tests.support.gepetto import NOW, make_chute, make_deployment, make_server, make_snapshot
@@ -148,9 +148,7 @@ def bench_cold(console: Console) -> None:
 
 
 def bench_matrix(console: Console) -> None:
-    matrix = Matrix(tuple(Preset), NAMES, tuple(range(1, 21)))
-    found = compare(matrix, Configuration(), lambda name: print(name, flush=True), processes=2)
-    console.print(results_table(found, "upstream_compat"))
+    matrix.main()
 
 
 def main() -> None:

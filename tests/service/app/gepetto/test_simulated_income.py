@@ -10,6 +10,10 @@ from app.gepetto.simulator.scenario import Preset
 
 pytestmark = pytest.mark.service
 
+#: Share of the bound that the default earns after the first hours, as a mean of the seeds. 90 %, the aim, are reached
+#: where most chutes are public; where nearly all are private it does not, and docs/simulation.md says why.
+STEADY = {"live_like": 0.84, "mixed": 0.90, "large_heavy": 0.90}
+
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Comparison]:
@@ -18,7 +22,7 @@ def found() -> dict[str, Comparison]:
     return {item.preset: item for item in items if item.strategy == "shadow_price"}
 
 
-@pytest.mark.parametrize("preset", ["live_like", "mixed", "large_heavy"])
+@pytest.mark.parametrize("preset", sorted(STEADY))
 def test_25_5_the_default_earns_no_less_than_the_public_strategy_and_breaks_no_rule(
     found: dict[str, Comparison], preset: str
 ) -> None:
@@ -27,4 +31,12 @@ def test_25_5_the_default_earns_no_less_than_the_public_strategy_and_breaks_no_r
     print(f"{preset}: {mean:+.1%} [{low:+.1%}, {high:+.1%}] against upstream_compat")
     assert mean >= -0.01  # equal seeds give equal runs, so this is no matter of luck or of the machine's speed
     assert item.violations == 0
-    assert 0.6 < item.bound_share.mean <= 1.0
+
+
+@pytest.mark.parametrize("preset", sorted(STEADY))
+def test_25_5_in_steady_state_the_default_earns_most_of_what_nobody_could_beat(
+    found: dict[str, Comparison], preset: str
+) -> None:
+    share = found[preset].bound_share
+    print(f"{preset}: {share.mean:.1%} [{share.low:.1%}, {share.high:.1%}] of the bound")
+    assert STEADY[preset] <= share.mean <= 1.0
