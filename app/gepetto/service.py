@@ -185,6 +185,7 @@ class Gepetto:
         await self.read_rows()
         await self._finish_requests()
         snapshot = self.world.snapshot(self.clock(), self.executor.in_flight.values())
+        await asyncio.sleep(0)  # the snapshot is frozen: what waits on the loop need not wait for the decision too
         began = time.perf_counter()
         decided = await self.decider.decide(snapshot, self.configuration)
         # What is under way or left alone would use up the gate's budget without being done.
@@ -199,6 +200,7 @@ class Gepetto:
         for refusal in refused:
             if refusal.alert:
                 log.error("held back by the safety gate", intent=refusal.intent.key, reason=refusal.reason)
+        await asyncio.sleep(0)  # nor for the fingerprint that the journal takes of a thousand chutes
         await self.journal.keep(Decision(snapshot, self.decider.name, allowed, refused, seconds))
         return allowed
 

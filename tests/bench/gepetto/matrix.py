@@ -99,12 +99,16 @@ def complete(cases: list[Case], path: Path, processes: int) -> dict[Case, Run]:
     open_cases = [case for case in cases if case not in found]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file, ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run_case, case, code) for case in open_cases]):
-            run = done.result()
-            found[run.case] = run
-            file.write(json.dumps(asdict(run)) + "\n")
-            file.flush()
-            print(f"{len(found)} of {len(cases)}", end="\r", file=sys.stderr)
+        try:
+            for done in as_completed([pool.submit(run_case, case, code) for case in open_cases]):
+                run = done.result()
+                found[run.case] = run
+                file.write(json.dumps(asdict(run)) + "\n")
+                file.flush()
+                print(f"{len(found)} of {len(cases)}", end="\r", file=sys.stderr)
+        except BaseException:  # whoever ends it waits for two runs and not for hundreds
+            pool.shutdown(cancel_futures=True)
+            raise
     return {case: found[case] for case in cases}
 
 
