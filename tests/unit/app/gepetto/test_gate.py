@@ -102,8 +102,11 @@ def test_a_swap_never_takes_the_last_active_copies_of_the_network_not_even_by_tw
     both = Swap(("d0", "d1"), HERE)
     assert reasons(both, destructive_minimum=9) == []
     assert reasons(both, world=two_left, destructive_minimum=9) == [LAST]
-    second = Swap(("d2", "d3"), replace(HERE, gpu_mask=0b1100))
-    assert reasons(both, second, destructive_minimum=9) == [LAST]
+    third = replace(RICH, id="third")
+    second = Swap(("d2", "d3"), replace(HERE, chute_id=third.id, gpu_mask=0b1100))
+    world = replace(WORLD, chutes=(RICH, POOR, third))
+    assert reasons(second, world=world, destructive_minimum=9) == []
+    assert reasons(both, second, world=world, destructive_minimum=9) == [LAST]
 
 
 def test_a_swap_needs_budget_and_a_fresh_list_of_active_instances() -> None:
