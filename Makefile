@@ -70,7 +70,7 @@ toolchain: $(VENV) ## download or build the lab's programs: pulumi, helm, Kubern
 test: prerequisites toolchain ## every test: unit, service, host and e2e tiers, with coverage
 	@rm -f .coverage .coverage.*
 	@echo "== unit"; $(RUN)pytest -q -n 2 --dist loadfile --cov --cov-report= tests/unit
-	@echo "== service"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/service
+	@echo "== service"; $(RUN)pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-append --cov-report= --durations=15 tests/service
 	@echo "== host"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/host
 	@echo "== end to end"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/e2e
 	@$(RUN)python -m tests.support.coverage_gate

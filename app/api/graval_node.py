@@ -38,6 +38,8 @@ from graval.verifier import ProofRejectedError
 
 LOOK_SECONDS: Final = 0.5
 DEVICE_ATTEMPTS: Final = 5
+#: How many looks long a kubelet may go on counting a pod that the API has let go.
+FREED_LOOKS: Final = 3
 #: How long the bootstrap pod may take to end.
 GONE_SECONDS: Final = 45.0
 DEVICE_PAUSE_SECONDS: Final = 3.0
@@ -154,6 +156,8 @@ class NodeBootstrap:
             async with asyncio.timeout(GONE_SECONDS):
                 while await objects.pods(plan.namespace, selector):  # noqa: ASYNC110 - another process ends it
                     await asyncio.sleep(self.look_seconds)
+                # The object goes a moment before its kubelet gives processors and memory back (seen: OutOfcpu).
+                await asyncio.sleep(FREED_LOOKS * self.look_seconds)
 
 
 def backend_environment(node_labels: Mapping[str, str], *, allow_simulated: bool) -> dict[str, str]:
