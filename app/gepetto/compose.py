@@ -40,6 +40,7 @@ from app.gepetto.process import Process
 from app.gepetto.service import Gepetto
 from app.gepetto.settings import GepettoSettings, read_configuration
 from app.gepetto.why import publish
+from app.gepetto.world.views import ServerView
 from app.observe.view import RedisFleetView
 from app.protocol.model_cache import CacheLimits, limits_of
 from app.protocol.signing import Signer
@@ -156,12 +157,16 @@ def _gepetto(
     return gepetto
 
 
-async def _forget_server(validators: Iterable[ValidatorPort], server_id: str) -> None:
+async def _forget_server(validators: Iterable[ValidatorPort], server: ServerView) -> bool:
+    """Tell every validator; False while the server's own one has not answered, because it would go on listing it."""
+    told = True
     for port in validators:
         try:
-            await port.delete_server(server_id)
+            await port.delete_server(server.id, server.gpu_ids)
         except UnavailableError as error:
-            log.warning("a validator still lists a server", server=server_id, reason=str(error))
+            told = told and port.hotkey != server.validator
+            log.warning("a validator still lists a server", server=server.name, reason=str(error))
+    return told
 
 
 def _executor(

@@ -5,7 +5,7 @@ Every method raises `UnavailableError` when the other side could not be asked or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -69,7 +69,9 @@ class ValidatorPort(Protocol):
 
     async def release_job(self, job_id: str) -> None: ...
 
-    async def delete_server(self, server_id: str) -> None: ...
+    async def delete_server(self, server_id: str, gpu_ids: Sequence[str]) -> None:
+        """Forget a server with its GPUs; unknown ones are fine. A refusal is an answer: it would be the same again."""
+        ...
 
     async def rename_server(self, server_id: str, name: str) -> bool:
         """Tell a server's name; False where the validator does not know the server."""
@@ -123,6 +125,13 @@ class ClusterPort(Protocol):
 
     async def list_pods(self, server_id: str) -> tuple[PodView, ...]:
         """Every deployment that the cluster shows, in one complete live list."""
+        ...
+
+    async def is_closed(self, node: str) -> bool:
+        """Whether a node takes no new pods, by a live look: somebody drains it, or works on it.
+
+        False where we may not look: a confidential VM's cluster is foreign.
+        """
         ...
 
     async def disk_free_gb(self) -> float | None:

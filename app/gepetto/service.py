@@ -15,9 +15,10 @@ from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import Decider
 from app.gepetto.decision.configuration import Configuration
 from app.gepetto.decision.gate import Refusal, Spent, pass_gate
-from app.gepetto.decision.intents import DrainServer, Intent, NoOp, WarmUp
+from app.gepetto.decision.intents import DrainServer, Intent, Launch, NoOp, Swap, WarmUp
 from app.gepetto.execution.executor import Executor
 from app.gepetto.execution.faults import deposed_in
+from app.gepetto.execution.launch import LaunchResult
 from app.gepetto.execution.records import Decision, DecisionJournal, record_instance, remove_server
 from app.gepetto.ingest.clusters import ClusterFeed
 from app.gepetto.ingest.events import EventIntake
@@ -28,7 +29,7 @@ from app.gepetto.metrics import Metrics
 from app.gepetto.ports import UnavailableError
 from app.gepetto.why import Weighed
 from app.gepetto.world.snapshot import Snapshot, SourceName
-from app.gepetto.world.views import Source
+from app.gepetto.world.views import ServerView, Source
 from app.storage import intents as requests
 from app.storage.engine import OUTAGES
 
@@ -71,7 +72,8 @@ class Gepetto:
     clock: Callable[[], float] = time.time
     cadence: Cadence = Cadence()
     publish: Callable[[Weighed], Awaitable[object]] | None = None
-    forget_server: Callable[[str], Awaitable[None]] | None = None
+    #: Has validators forget a server; False where its own one gave no answer.
+    forget_server: Callable[[ServerView], Awaitable[bool]] | None = None
     configured: ConfigurationFile | None = None
     spent: Spent = field(default_factory=Spent)
     last_snapshot: Snapshot | None = None
@@ -240,6 +242,8 @@ class Gepetto:
 
     def _ended(self, intent: Intent, result: str) -> None:
         self.metrics.ended(intent, result)
+        if result == LaunchResult.CLOSED.value and isinstance(intent, Launch | Swap):
+            self.world.close(intent.launch.server_id if isinstance(intent, Swap) else intent.server_id)
         if result not in {"ignored", "recorded"}:
             log.info("intent", key=intent.key, result=result)
         self.dirty.set()
@@ -253,8 +257,9 @@ class Gepetto:
     async def _forget(self, intent: Intent, snapshot: Snapshot) -> str:
         if not isinstance(intent, DrainServer):
             return "ignored"
-        if self.forget_server is not None:
-            await self.forget_server(intent.server_id)
+        server = next((item for item in snapshot.servers if item.id == intent.server_id), None)
+        if server is not None and self.forget_server is not None and not await self.forget_server(server):
+            return "waits_for_its_validator"  # the row holds what is to be forgotten, and the request stays open
         await remove_server(self.engine, intent.server_id, snapshot)
         self.world.orders.pop(f"server_deleted:{intent.server_id}", None)
         return "forgotten"

@@ -1,6 +1,6 @@
 """Nothing new is placed on a node while an operator works on it: its lock in the miner API, set before, lifted after.
 
-A cordon alone would let Gepetto go on to place chutes there, which then wait.
+Gepetto sees a closed node by itself, as soon as it is closed; the lock is there before that, and stays where it should.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.gepetto.ports import (
@@ -69,8 +69,8 @@ class FakeValidator:
     async def release_job(self, job_id: str) -> None:
         self._answer("release_job", job_id)
 
-    async def delete_server(self, server_id: str) -> None:
-        self._answer("delete_server", server_id)
+    async def delete_server(self, server_id: str, gpu_ids: Sequence[str]) -> None:
+        self._answer("delete_server", f"{server_id} {len(gpu_ids)}")
 
     async def rename_server(self, server_id: str, name: str) -> bool:
         self._answer("rename_server", f"{server_id} {name}")
@@ -125,6 +125,7 @@ class FakeCluster:
     lose_services: bool = False
     stuck_pods: set[str] = field(default_factory=set)
     disk_gb: float | None = None
+    closed: bool = False
     events: list[str] = field(default_factory=list)
 
     def _call(self, name: str) -> None:
@@ -194,6 +195,12 @@ class FakeCluster:
             ready=True,
             finished=deployment_id in self.finished,
         )
+
+    async def is_closed(self, node: str) -> bool:
+        assert node
+        if self.is_down:
+            raise UnavailableError("the cluster does not answer")
+        return self.closed
 
     async def disk_free_gb(self) -> float | None:
         self._call("disk_free_gb")

@@ -31,7 +31,7 @@ class ChuteObstacle(StrEnum):
 
 
 class ServerObstacle(StrEnum):
-    LOCKED = "locked"
+    LOCKED = "locked, or its node is closed for new pods"
     UNHEALTHY = "its cluster is not healthy"
     WRONG_TYPE = "its GPU model is not supported by the chute"
     WRONG_TEE = "it differs from the chute in being confidential"

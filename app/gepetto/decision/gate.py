@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from app.gepetto.decision.intents import (
 )
 from app.gepetto.decision.victims import may_be_victim
 from app.gepetto.world.snapshot import Snapshot, SourceName
-from app.gepetto.world.views import ChuteView, DeploymentState, DeploymentView, ServerView
+from app.gepetto.world.views import NOTHING, ChuteView, DeploymentState, DeploymentView, ServerView
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """When copies were ended by us, and servers drained: the destructive budget of the running window."""
+    """When copies were ended by us, and which servers drained: the destructive budget of the running window."""
 
     copies: tuple[float, ...] = ()
-    servers: tuple[float, ...] = ()
+    servers: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass
@@ -43,7 +44,7 @@ class _Gate:
     snapshot: Snapshot
     configuration: Configuration
     copies: list[float]
-    servers: list[float]
+    servers: dict[str, float]
     refused: list[Refusal] = field(default_factory=list)
     allowed: list[Intent] = field(default_factory=list)
     rows: dict[str, DeploymentView] = field(default_factory=dict)
@@ -76,7 +77,10 @@ def pass_gate(
     """Split intents into those that may be done now and those held back; the budget that is left goes with them."""
     window = snapshot.now - configuration.safety.destructive_window_seconds
     gate = _Gate(
-        snapshot, configuration, [at for at in spent.copies if at > window], [at for at in spent.servers if at > window]
+        snapshot,
+        configuration,
+        [at for at in spent.copies if at > window],
+        {server: at for server, at in spent.servers.items() if at > window},
     )
     if intents:
         gate.rows = {row.id: row for row in snapshot.deployments}
@@ -92,7 +96,7 @@ def pass_gate(
             gate.refuse(intent, "the circuit breaker is open: too much looks absent at once", alert=True)
         else:
             _judge(gate, intent)
-    return tuple(gate.allowed), tuple(gate.refused), Spent(tuple(gate.copies), tuple(gate.servers))
+    return tuple(gate.allowed), tuple(gate.refused), Spent(tuple(gate.copies), gate.servers)
 
 
 def _is_absence(intent: Intent) -> bool:
@@ -232,8 +236,10 @@ def _may_end_active(gate: _Gate, row: DeploymentView, evidence: Evidence) -> boo
 
 
 def _drain(gate: _Gate, intent: DrainServer) -> None:
-    if len(gate.servers) >= gate.configuration.safety.servers_per_window and not gate.approved:
+    """One that was begun in this window goes on: its copies take their time, or its validator gave no answer."""
+    others = len(gate.servers.keys() - {intent.server_id})
+    if others >= gate.configuration.safety.servers_per_window and not gate.approved:
         gate.refuse(intent, "another server was taken out in this window", alert=True)
         return
-    gate.servers.append(gate.snapshot.now)
+    gate.servers.setdefault(intent.server_id, gate.snapshot.now)
     gate.allowed.append(intent)

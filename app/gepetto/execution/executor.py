@@ -205,9 +205,11 @@ class Executor:
         if order is None or len(rows) != len(intent.victims) or not await self._may_swap(order, rows):
             return EndingResult.VETOED.value
         launch = intent.launch
-        validator = next(server.validator for server in snapshot.servers if server.id == launch.server_id)
+        server = next(server for server in snapshot.servers if server.id == launch.server_id)
+        if await self.launcher.is_closed(server.id, server.name):
+            return LaunchResult.CLOSED.value
         await self.bucket.take()
-        answer = await self.launcher.ask(launch, validator)
+        answer = await self.launcher.ask(launch, server.validator)
         if isinstance(answer, LaunchRefusal):
             await self.launcher.remember_refusal(launch.chute_id, answer)
             return LaunchResult.REFUSED.value

@@ -5,7 +5,7 @@ The executor gets nothing else, so that no act of it can be forgotten (spec: gep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.gepetto.execution.fence import Fence
@@ -55,6 +55,9 @@ class FencedCluster:
     async def list_pods(self, server_id: str) -> tuple[PodView, ...]:
         return await self.cluster.list_pods(server_id)
 
+    async def is_closed(self, node: str) -> bool:
+        return await self.cluster.is_closed(node)
+
     async def disk_free_gb(self) -> float | None:
         return await self.cluster.disk_free_gb()
 
@@ -89,9 +92,9 @@ class FencedValidator:
         await self._fence.check()
         await self._validator.release_job(job_id)
 
-    async def delete_server(self, server_id: str) -> None:
+    async def delete_server(self, server_id: str, gpu_ids: Sequence[str]) -> None:
         await self._fence.check()
-        await self._validator.delete_server(server_id)
+        await self._validator.delete_server(server_id, gpu_ids)
 
     async def rename_server(self, server_id: str, name: str) -> bool:
         await self._fence.check()

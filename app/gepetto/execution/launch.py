@@ -35,6 +35,7 @@ REFUSAL_SECONDS: Final[Mapping[int, tuple[float, float]]] = {
 }
 OTHER_REFUSAL_SECONDS: Final = (30.0, 600.0)
 FAILURE_SECONDS: Final = 120.0
+CLOSED: Final = "its node is closed for new pods"
 
 
 class LaunchResult(StrEnum):
@@ -42,6 +43,7 @@ class LaunchResult(StrEnum):
     GPUS_TAKEN = "gpus_taken"
     REFUSED = "refused"
     FAILED = "failed"
+    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,13 @@ class Launcher:
         except UnavailableError as error:
             return LaunchRefusal(0, str(error))
 
+    async def is_closed(self, server_id: str, node: str) -> bool:
+        """Whether the server's node takes no new pods. One that cannot be asked shows so when its objects are made."""
+        try:
+            return await (await self.clusters.of(server_id)).is_closed(node)
+        except UnavailableError:
+            return False
+
     async def remember_refusal(self, chute_id: str, answer: LaunchRefusal) -> None:
         """Leave a chute alone for as long as the kind of the refusal suggests."""
         first, longest = REFUSAL_SECONDS.get(answer.status, OTHER_REFUSAL_SECONDS)
@@ -133,6 +142,9 @@ class Launcher:
         facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
         if facts is None:
             return await self._roll_back(order, "the chute or the server has gone")
+        if config is None and await self.is_closed(intent.server_id, str(facts["server_name"])):
+            await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, CLOSED)
+            return LaunchOutcome(LaunchResult.CLOSED, order.deployment_id, CLOSED)
         validator = str(facts["validator"])
         answer = config or await self.ask(intent, validator)
         if isinstance(answer, LaunchRefusal):
@@ -151,6 +163,8 @@ class Launcher:
                 await cluster.create_config_map(manifests.code_config_map(plan, self.settings))
             ports = await cluster.create_service(manifests.service(plan, self.settings))
             await self.store.step(order.deployment_id, JournalKind.LAUNCH, JournalStep.SERVICE)
+            if await cluster.is_closed(plan.server_name):  # since the token was asked for
+                return await self._roll_back(order, CLOSED)
             await cluster.create_job(manifests.job(plan, self.settings, ports))
             # A cleaner on the worker removes Services without a Job: the gap between the two is the risk.
             if await cluster.service_ports(service_name(plan.deployment_id)) is None:

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from app.gepetto.kubernetes.disk import free_disk_gb
+from app.gepetto.kubernetes.reading import is_cordoned
 from app.gepetto.ports import ClustersPort, UnavailableError
 from app.gepetto.world.views import PodView
 from app.observe.readings import ClusterReading, FleetView, ObservationUnavailableError, ObservedObject
@@ -28,7 +29,7 @@ FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 class ClusterState:
     """One cluster: its deployments' pods, and since when that list is complete. `completed_at` None: it never was.
 
-    `disk_free_gb` is the node's free disk in GiB; None where nobody could tell.
+    `disk_free_gb` is the node's free disk in GiB; None where nobody could tell. `closed`: its node takes no new pods.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ClusterState:
     completed_at: float | None
     pods: tuple[PodView, ...]
     disk_free_gb: float | None = None
+    closed: bool = False
 
 
 class ClusterFeed(Protocol):
@@ -53,17 +55,31 @@ class CachedClusters:
         self._view = view
         self._first_seen: dict[str, float] = {}
         self._disks: dict[str, tuple[frozenset[str], float, float | None]] = {}
+        self._closed: dict[str, tuple[frozenset[str], bool]] = {}
 
     async def read(self, names: dict[str, str], now: float) -> tuple[ClusterState, ...]:
         try:
             async with asyncio.timeout(30):
-                readings = await self._view.read_fleet((ResourceType.JOB, ResourceType.POD))
+                readings = await self._view.read_fleet((ResourceType.JOB, ResourceType.POD, ResourceType.NODE))
                 known = [reading for reading in readings if reading.cluster in names]
                 states = [self._state(reading, names[reading.cluster], now) for reading in known]
                 disks = [await self._disk(reading, now) for reading in known]
+                closed = [await self._is_closed(reading) for reading in known]
         except (ObservationUnavailableError, TimeoutError) as error:
             raise UnavailableError(f"the fleet cache: {error}") from error
-        return tuple(replace(state, disk_free_gb=disk) for state, disk in zip(states, disks, strict=True))
+        found = zip(states, disks, closed, strict=True)
+        return tuple(replace(state, disk_free_gb=disk, closed=shut) for state, disk, shut in found)
+
+    async def _is_closed(self, reading: ClusterReading) -> bool:
+        """Whether the cluster's node is cordoned; its body is read again when it changed."""
+        versions = frozenset(f"{item.uid}/{item.resource_version}" for item in reading.of(ResourceType.NODE))
+        known = self._closed.get(reading.cluster)
+        if known is not None and known[0] == versions:
+            return known[1]
+        nodes = await self._view.bodies(reading.cluster, ResourceType.NODE)
+        found = any(is_cordoned(orjson.loads(body)) for body in nodes.values())
+        self._closed[reading.cluster] = (versions, found)
+        return found
 
     async def _disk(self, reading: ClusterReading, now: float) -> float | None:
         """Free disk, worked out anew when the cluster's pods change, and now and then."""
@@ -115,12 +131,14 @@ class LiveClusters:
             try:
                 cluster = await self._clusters.of(server_id)
                 pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
+                closed = await cluster.is_closed(name)
             except UnavailableError:
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
             except Exception:  # what one server answers concerns no other
                 log.exception("a cluster's answer cannot be understood", server=name)
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
-            return ClusterState(name, healthy=True, completed_at=max(started, now), pods=pods, disk_free_gb=disk)
+            at = max(started, now)
+            return ClusterState(name, healthy=True, completed_at=at, pods=pods, disk_free_gb=disk, closed=closed)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(name, server_id)) for name, server_id in names.items()]

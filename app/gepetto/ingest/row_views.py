@@ -37,7 +37,10 @@ class ServerFacts:
 
 
 def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
-    """The view. Free are verified GPUs of the server's usual model that nothing has or is about to get."""
+    """The view. Free are verified GPUs of the server's usual model that nothing has or is about to get.
+
+    A node that is closed for pods counts as locked: it is drained, restarted or was left so by a roll-out that stopped.
+    """
     model = _usual_model(row)
     remote, cluster = facts.remote, facts.cluster
     disk = None if cluster is None else cluster.disk_free_gb
@@ -49,7 +52,7 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         gpu_total=len(row.gpus),
         free_mask=_free_mask(row, model) & ~facts.flying_mask,
         hourly_cost=row.hourly_cost,
-        locked=row.locked,
+        locked=row.locked or (cluster is not None and cluster.closed),
         tee=row.is_tee,
         vm_version=version_tuple(remote.version) if remote is not None and remote.version else None,
         healthy=cluster is not None and cluster.healthy and facts.is_fresh,

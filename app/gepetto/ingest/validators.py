@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Final, TypeVar
+
+import structlog
 
 from app.gepetto.ports import Feed, LaunchRefusal, UnavailableError, ValidatorRefusedError
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
@@ -14,6 +16,7 @@ from app.protocol.servers import RemoteServer
 from app.protocol.wire import WireModel
 from app.validators.client import ValidatorClient
 from app.validators.errors import RefusedError, ValidatorError
+from app.validators.forgetting import forget_server
 from app.validators.listing import Listing
 from app.validators.transport import Call
 
@@ -21,6 +24,11 @@ T = TypeVar("T")
 Item = TypeVar("Item", bound=WireModel)
 #: Deletions that the validator itself publishes; unsigned (spec: gepetto 5.4).
 DELETIONS_PATH: Final = "/instances/reconciliation_csv"
+#: Refusals that may be none the next time: a clock that is off, patience, too many requests.
+_PASSING: Final = frozenset({401, 408, 429})
+_SERVER_ERROR: Final = 500
+
+log = structlog.get_logger(__name__)
 
 
 class ValidatorAdapter:
@@ -45,8 +53,16 @@ class ValidatorAdapter:
     async def release_job(self, job_id: str) -> None:
         await _ask(self._client.release_job(job_id))
 
-    async def delete_server(self, server_id: str) -> None:
-        await _ask(self._client.delete_server(server_id))
+    async def delete_server(self, server_id: str, gpu_ids: Sequence[str]) -> None:
+        """See `ValidatorPort`."""
+        try:
+            await forget_server(self._client, server_id, gpu_ids)
+        except RefusedError as error:
+            if error.status in _PASSING or error.status >= _SERVER_ERROR:
+                raise UnavailableError(str(error)) from error
+            log.warning("a validator refuses to forget a server", server=server_id, reason=str(error))
+        except ValidatorError as error:
+            raise UnavailableError(str(error)) from error
 
     async def rename_server(self, server_id: str, name: str) -> bool:
         return await _ask(self._client.rename_server(server_id, name))

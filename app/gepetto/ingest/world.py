@@ -89,6 +89,13 @@ class World:
                 self.sources[name] = Source(state.completed_at, complete=True)
                 self.clusters[state.name] = state
 
+    def close(self, server_id: str) -> None:
+        """A live look found a node closed for pods; the next reading of its cluster says whether it still is."""
+        for row in self.rows.servers:
+            known = self.clusters.get(row.name) if row.server_id == server_id else None
+            if known is not None:
+                self.clusters[row.name] = replace(known, closed=True)
+
     def order(self, kind: OrderKind, subject: str, at: float, source: str = "") -> None:
         """Keep an explicit word until it is done."""
         self.orders[f"{kind}:{subject}"] = Order(kind, subject, at, source)

@@ -10,12 +10,13 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 
 from app.gepetto.kubernetes.disk import free_disk_gb
 from app.gepetto.kubernetes.plan import JsonObject, job_name, service_name
-from app.gepetto.kubernetes.reading import at, merge, node_ports, pod_view
+from app.gepetto.kubernetes.reading import at, is_cordoned, merge, node_ports, pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
 from app.gepetto.world.views import PodView
 from app.protocol import labels
@@ -23,6 +24,8 @@ from app.protocol.cluster_access import KubeconfigError, open_client, parse_kube
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 60.0
+#: We may not look at nodes here, or there is none of that name.
+_NO_LOOK: Final = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND})
 
 
 class ClusterClient:
@@ -122,6 +125,16 @@ class ClusterClient:
             if view is not None:
                 views[view.deployment_id] = merge(views.get(view.deployment_id), view)
         return tuple(views.values())
+
+    async def is_closed(self, node: str) -> bool:
+        """Whether a node is cordoned. Pods of chutes name their node: no scheduler would stop them."""
+        path = f"/api/v1/nodes/{quote(node, safe='')}"
+        answer = await self._call("GET", path)
+        if answer.status_code in _NO_LOOK:
+            return False
+        if answer.status_code >= 400:
+            raise UnavailableError(f"GET {path}: {answer.status_code}")
+        return is_cordoned(answer.json())
 
     async def disk_free_gb(self) -> float | None:
         """Free disk of the cluster's node in GiB; None where it does not say."""

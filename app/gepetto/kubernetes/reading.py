@@ -16,6 +16,11 @@ def at(item: object, *keys: str) -> object:
     return item
 
 
+def is_cordoned(node: object) -> bool:
+    """Whether a node takes no new pods; what says nothing of it does."""
+    return at(node, "spec", "unschedulable") is True
+
+
 def node_ports(item: JsonObject) -> dict[tuple[str, int], int]:
     """Node ports of a Service by protocol and port."""
     ports = at(item, "spec", "ports")

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn
 from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, WarmUpConfiguration
+from app.gepetto.decision.intents import Launch
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.http import Surface, create_app
 from app.gepetto.ingest.clusters import CachedClusters, LiveClusters
@@ -24,15 +25,16 @@ from app.gepetto.ingest.events import EventIntake
 from app.gepetto.ingest.feeds import FeedReader
 from app.gepetto.ingest.world import World
 from app.gepetto.metrics import Metrics
-from app.gepetto.ports import UnavailableError
+from app.gepetto.ports import LaunchRefusal, UnavailableError
 from app.gepetto.service import Cadence, Gepetto
 from app.gepetto.settings import read_configuration
 from app.gepetto.why import publish
+from app.gepetto.world.views import ServerView
 from app.observe.readings import ObservationUnavailableError
 from app.protocol.channels import SCHEDULER_REASONS
 from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
 from app.protocol.events import Event, Reason, understand
-from app.protocol.instances import InstanceRecord
+from app.protocol.instances import InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
 from app.storage import intents as requests
 from app.storage.additions import IntentKind
@@ -189,8 +191,9 @@ async def test_an_operators_requests_are_carried_out_and_finished(gepetto: Gepet
     first = gepetto.world.rows.deployments[0]
     forgotten: list[str] = []
 
-    async def forget(server_id: str) -> None:
-        forgotten.append(server_id)
+    async def forget(server: ServerView) -> bool:
+        forgotten.append(server.id)
+        return len(forgotten) > 1
 
     gepetto.forget_server = forget
     stage.validator.usage = [Utilization(chute_id="chute-000", scalable=False)]
@@ -201,10 +204,47 @@ async def test_an_operators_requests_are_carried_out_and_finished(gepetto: Gepet
     await settle(gepetto)
     await settle(gepetto)
     assert await stage.count("deployments", f"deployment_id = '{first.deployment_id}'") == 0
-    assert forgotten == ["server-001"]
+    assert forgotten == ["server-001", "server-001"]  # the validator answered the second time; until then it stayed
     assert await stage.count("servers") == 1
     await gepetto.decide_once()
     assert await stage.count("intents", "done_at IS NULL") == 0
+
+
+async def test_nothing_is_launched_on_a_node_that_is_drained_for_a_restart_until_it_is_open_again(
+    gepetto: Gepetto, stage: Stage
+) -> None:
+    machines = [await stage.clusters.of(f"server-{number:03}") for number in range(2)]
+    for machine in machines:
+        machine.closed = True  # `kubectl cordon`, which the roll-out does before it drains; seen by nobody yet
+    await settle(gepetto)
+    assert await stage.count("deployments") == 0
+    assert not [call for call in stage.validator.calls if call[0] == "launch_config"], "a token is not wasted"
+    assert all(not machine.jobs and not machine.services for machine in machines)
+    for _ in range(2):  # known now: not even tried
+        await settle(gepetto)
+        assert [intent for intent in gepetto.last_intents if isinstance(intent, Launch)] == []
+    for machine in machines:
+        machine.closed = False  # `kubectl uncordon`, which the roll-out does when the node is Ready
+    await gepetto.read_clusters()
+    await settle(gepetto)
+    assert await stage.count("deployments", "NOT stub") == 3
+
+
+async def test_a_node_that_closes_between_token_and_job_gets_no_job(gepetto: Gepetto, stage: Stage) -> None:
+    machines = [await stage.clusters.of(f"server-{number:03}") for number in range(2)]
+    answer = stage.validator.launch_config
+
+    async def close_then_answer(chute_id: str, job_id: str | None = None) -> LaunchConfig | LaunchRefusal:
+        for machine in machines:
+            machine.closed = True
+        return await answer(chute_id, job_id)
+
+    stage.validator.launch_config = close_then_answer  # type: ignore[method-assign]
+    await settle(gepetto)
+    assert [call for call in stage.validator.calls if call[0] == "launch_config"]
+    assert all(not machine.jobs and not machine.services for machine in machines)
+    assert await stage.count("deployments") == 0
+    assert await stage.count("gpus", "deployment_id IS NOT NULL") == 0
 
 
 async def test_every_decision_that_wants_something_is_in_the_journal(gepetto: Gepetto, stage: Stage) -> None:

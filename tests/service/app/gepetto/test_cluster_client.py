@@ -54,6 +54,29 @@ async def test_a_deployment_is_created_found_and_removed_by_name(client: Cluster
     assert await client.service_ports("chute-service-d1") is None
 
 
+async def test_a_cordoned_node_shows_as_closed_until_it_is_uncordoned(client: ClusterClient) -> None:
+    node: dict[str, object] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-of-the-cordon"}}
+    await client._call("POST", "/api/v1/nodes", node)
+    try:
+        assert not await client.is_closed("node-of-the-cordon")
+        for closed in (True, False):
+            path = "/api/v1/nodes/node-of-the-cordon"
+            known = (await client._call("GET", path)).json()
+            changed = await client._call("PUT", path, known | {"spec": {"unschedulable": closed}})
+            assert changed.status_code == 200, changed.text
+            assert await client.is_closed("node-of-the-cordon") is closed
+    finally:
+        await client._call("DELETE", "/api/v1/nodes/node-of-the-cordon")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_cluster_that_shows_no_nodes_says_of_none_that_it_is_closed(status: int) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status))
+    client = ClusterClient(httpx.AsyncClient(transport=transport, base_url="https://cluster.invalid"), "chutes")
+    assert not await client.is_closed("confidential")
+    await client.close()
+
+
 async def test_a_refused_object_fails_the_launch_and_a_dead_server_is_unavailable(client: ClusterClient) -> None:
     with pytest.raises(LaunchFailedError, match="422"):
         await client.create_job({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "Not A Name"}})

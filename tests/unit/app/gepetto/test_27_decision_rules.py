@@ -20,7 +20,7 @@ from app.gepetto.decision.configuration import (
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.eligibility import ServerObstacle, chute_obstacles, server_obstacles
 from app.gepetto.decision.gate import Spent, pass_gate
-from app.gepetto.decision.intents import Intent, Launch, NoOp, Swap, Terminate
+from app.gepetto.decision.intents import DrainServer, Intent, Launch, NoOp, Swap, Terminate
 from app.gepetto.decision.memory import Memory
 from app.gepetto.world.snapshot import Snapshot
 from app.gepetto.world.views import ChuteView, Failure, JobView, ServerView, Source
@@ -242,6 +242,15 @@ def test_27_10_swaps_stop_at_the_destructive_budget() -> None:
     assert "budget" in refused[0].reason
     approved = QUIET.model_copy(update={"safety": QUIET.safety.model_copy(update={"approved_until": NOW + 60})})
     assert pass_gate(snapshot, (swap,), approved, Spent(copies=(NOW - 5,)))[0] == (swap,)
+
+
+def test_27_10_a_server_that_is_being_taken_out_goes_on_and_no_other_one_joins_it() -> None:
+    snapshot = make_snapshot((make_server(0), make_server(1)), ())
+    first, second = DrainServer("server-000"), DrainServer("server-001")
+    allowed, refused, spent = pass_gate(snapshot, (first, second), QUIET, Spent())
+    assert (allowed, [item.intent for item in refused]) == ((first,), [second])
+    allowed, refused, _ = pass_gate(snapshot, (second, first), QUIET, spent)
+    assert (allowed, [item.intent for item in refused]) == ((first,), [second])
 
 
 worlds = st.builds(

@@ -147,4 +147,4 @@ def test_endings_beyond_the_budget_wait_and_ask_for_a_person() -> None:
 def test_one_server_is_taken_out_in_a_window_and_one_intent_counts_once() -> None:
     assert reasons(DrainServer(SERVER.id), DrainServer(SERVER.id)) == []
     assert reasons(DrainServer(SERVER.id), DrainServer(OTHER.id)) == ["another server was taken out in this window"]
-    assert reasons(DrainServer(SERVER.id), spent=Spent(servers=(NOW - 10,)), approved_until=NOW + 1) == []
+    assert reasons(DrainServer(SERVER.id), spent=Spent(servers={OTHER.id: NOW - 10}), approved_until=NOW + 1) == []
