@@ -6,7 +6,7 @@ It hands every message to `on_message` and calls `on_ready` after each authentic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -24,6 +24,9 @@ LONGEST_WAIT_SECONDS: Final = 60.0
 REFUSED_WAIT_SECONDS: Final = 30.0
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 AUTHENTICATION_TIMEOUT_SECONDS: Final = 30.0
+CLOSE_TIMEOUT_SECONDS: Final = 5.0
+#: How long the library may take to end what was cancelled.
+_CANCEL_SECONDS: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -101,10 +104,10 @@ class Feed:
         verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._register(client, verdict)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2):
-                await client.connect(
-                    self.entry.socket, transports=["websocket"], wait_timeout=int(CONNECT_TIMEOUT_SECONDS)
-                )
+            connecting = client.connect(
+                self.entry.socket, transports=["websocket"], wait_timeout=int(CONNECT_TIMEOUT_SECONDS)
+            )
+            await _apart(connecting, CONNECT_TIMEOUT_SECONDS * 2)
         except (SocketIOError, OSError, TimeoutError) as error:
             log.info("the event feed did not connect", validator=self.entry.hotkey, error=str(error))
             await _close(client)
@@ -130,7 +133,7 @@ class Feed:
         log.info("the event feed is ready", validator=self.entry.hotkey)
         async with asyncio.TaskGroup() as tasks:
             ready = tasks.create_task(_call(self._on_ready))
-            await client.wait()
+            await _apart(client.wait(), None)
             ready.cancel()
         return True, End.DISCONNECTED
 
@@ -164,7 +167,26 @@ async def _call(action: Callable[[], Awaitable[None]]) -> None:
 
 async def _close(client: socketio.AsyncClient) -> None:
     try:
-        async with asyncio.timeout(5):
-            await client.shutdown()
+        await _apart(client.shutdown(), CLOSE_TIMEOUT_SECONDS)
     except (SocketIOError, OSError, TimeoutError) as error:
         log.debug("closing a finished connection failed", error=str(error))
+
+
+async def _apart(action: Coroutine[object, object, None], limit_seconds: float | None) -> None:
+    """Run a coroutine of the library in a task of its own, so that being cancelled always reaches us.
+
+    The library waits for tasks of its own that swallow a cancellation; awaited directly, ours would be lost with it.
+
+    Raises:
+        TimeoutError: it did not end within the limit; it is cancelled then.
+    """
+    task = asyncio.create_task(action)
+    try:
+        await asyncio.wait({task}, timeout=limit_seconds)
+        if not task.done():
+            raise TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
+    task.result()
