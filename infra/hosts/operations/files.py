@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from typing import Final
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -11,6 +12,10 @@ from pyinfra.api import StringCommand, operation
 from infra.hosts.facts.shell import Holds, Printed
 from infra.hosts.operations.commands import Commands
 from infra.hosts.paths import STAMPS
+
+#: The name of a file that is being written has this at its end. One name, so that what a cut-off run left is written
+#: over by the next; runs on one machine exclude each other.
+UNFINISHED: Final = ".headframe-unfinished"
 
 
 @operation()
@@ -42,7 +47,7 @@ def content(
         yield StringCommand(f"rm -f {stamp_path(stamp)}")
     yield StringCommand(
         f"mkdir -p {shlex.quote(path.rpartition('/')[0] or '/')} && umask 077 && "
-        f't=$(mktemp {shlex.quote(path + ".XXXXXX")}) && cat > "$t" && '
+        f't={shlex.quote(path + UNFINISHED)} && rm -f "$t" && set -C && cat > "$t" && '
         f'chown {owner}:{group} "$t" && chmod {mode} "$t" && mv -fT "$t" {quoted} || '
         f'{{ rm -f "$t"; exit 1; }}',
         _stdin=wanted,
