@@ -15,6 +15,7 @@ import pytest
 
 from app.protocol.ports import HostPort
 from infra.cli.engine import EngineError
+from infra.settings.programs import PUBLIC_VALIDATOR
 from policies.rules import catalogue
 from policies.rules.model import Level, Rule
 from policies.rules.observed import SUPPORTED_SYSTEM
@@ -62,16 +63,18 @@ bad = dict(role='gpu', publicIp='10.0.0.1', gpu='h100_sxm', gpuCount=8, ramGib=6
 Part('headframe:infra:GpuNode', 'gpu-0', nodeName='gpu-0', **bad)
 Part('headframe:infra:GpuNode', 'gpu-1', nodeName='localhost', **{**bad, 'hotkeySs58': 'b', 'simulatedGpus': True})
 Part('headframe:infra:ControlPlane', 'control', nodeName='control', role='control', publicIp='9.0.0.1', cores=2,
-     ramGib=8, hotkeySs58='a', hostKey='x')
+     ramGib=8, hotkeySs58='a', hostKey='x', validators=['ws://9.0.0.2:80'])
 Part('headframe:index:Host', 'gpu-0', facts={'osId': 'debian', 'osVersion': '12', 'kernel': '3.10.0', 'varSnapGib': 10,
      'egressAddresses': ['9.0.0.9']})
 """
 
 
+#: A validator that anybody on the way could speak for.
+_PLAIN_VALIDATOR: Final = {"hotkey": PUBLIC_VALIDATOR, "api": "http://9.0.0.2:80", "socket": "ws://9.0.0.2:80"}
 #: Rules that these settings break.
 _DECLARED: Final = (
     catalogue.GPU_RAM_COVERS_VRAM, catalogue.IP_PUBLIC, catalogue.IP_UNIQUE, catalogue.NODE_NAME,
-    catalogue.SIMULATED_GPUS, catalogue.CONTROL_HOST_SIZE,
+    catalogue.SIMULATED_GPUS, catalogue.CONTROL_HOST_SIZE, catalogue.VALIDATOR_TLS,
 )  # fmt: skip
 #: Programs that say of this machine what breaks each rule over observations.
 _ODD_MACHINE: Final = {
@@ -98,7 +101,7 @@ def test_declared_rules_stop_a_plain_preview_all_at_once(stack: Stack) -> None:
         gpu_node("localhost", "10.0.0.1", simulated_gpus=True),
     ]
     small = {**local_fleet()["control"], "cores": 2}
-    stack.write(local_fleet(gpu_nodes=nodes, control=small))
+    stack.write(local_fleet(gpu_nodes=nodes, control=small, validators=[_PLAIN_VALIDATOR]))
     with pytest.raises(EngineError) as caught:
         stack.preview(pack=False)
     for rule in _DECLARED:

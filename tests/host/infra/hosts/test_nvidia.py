@@ -42,7 +42,8 @@ _PACKAGES = {
 _BUILD = """\
 set -eu; mkdir -p /opt/simulated; cd /opt/simulated
 make() {
-  mkdir -p "$1/DEBIAN" "$1/usr/lib/systemd/system"
+  mkdir -p "$1/DEBIAN" "$1/usr/lib/systemd/system" "$1/usr/share/doc/$1"
+  echo SIMULATED > "$1/usr/share/doc/$1/README"  # dpkg forgets a package whose every path is another's too
   printf 'Package: %s\\nVersion: %s\\nArchitecture: all\\nMaintainer: none\\nDescription: SIMULATED\\n' "$1" "$2" \
 > "$1/DEBIAN/control"
 }

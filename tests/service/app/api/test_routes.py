@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from app.api.registry import TokenCache
 from app.gepetto.decision.configuration import Configuration
+from app.gepetto.decision.eligibility import ServerObstacle
 from app.gepetto.decision.gate import Refusal
 from app.gepetto.decision.intents import Launch
 from app.gepetto.why import EXPIRY_SECONDS, Weighed, publish
@@ -311,7 +312,7 @@ async def test_why_shows_what_the_scheduler_weighed(client: ApiClient, redis: Re
     assert await publish(redis, Weighed(snapshot, Configuration(), "built-in", (), refused)) == 3
     said = (await client.send("GET", f"/why?subject={chute_id}")).json()["scheduler"]
     assert said["verdict"] == "no launch: no server can hold it now"
-    assert said["server_obstacles"] == {NODE: ["locked"]}
+    assert said["server_obstacles"] == {NODE: [ServerObstacle.LOCKED]}
     assert said["held_back"] == [f"launch:{chute_id}:{NODE_ID}:1:: a chosen GPU is not free"]
     assert (await client.send("GET", f"/why?subject={copy}")).json()["scheduler"]["chute_id"] == seed_id(CHUTES[0][0])
     for subject in (NODE, gpu_id(NODE, 0)):
