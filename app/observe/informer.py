@@ -30,7 +30,7 @@ from app.observe.readings import ClusterState, ObservationUnavailableError
 from app.observe.settings import MonitorSettings, ObservationMode
 from app.observe.store import NotTrackedError, SyncMode
 from app.observe.writer import EventWriter
-from app.protocol.cancellation import run_apart
+from app.protocol.cancellation import run_apart, run_together
 from app.protocol.channels import ResourceType, health_key, resources_key
 from app.protocol.cluster_access import ClusterAccess, KubeconfigError, open_client, parse_kubeconfig
 from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, list_collection
@@ -111,14 +111,12 @@ class ClusterInformer:
             listings = await self._take_in(client)
             self._services.followed.add(self._cluster)
             self._services.metrics.informer_synced.labels(self._cluster).set(1)
-            async with asyncio.TaskGroup() as tasks:
-                for collection in COLLECTIONS:
-                    reflector = Reflector(client, collection, keep_bodies=False)
-                    tasks.create_task(reflector.follow(listings[collection.kind], self))
-                tasks.create_task(self._repair(client))
-                tasks.create_task(self._compare(client))
-                if self._services.settings.observation_mode is ObservationMode.PULL:
-                    tasks.create_task(self._beat(client))
+            follow = [
+                Reflector(client, collection, keep_bodies=False).follow(listings[collection.kind], self)
+                for collection in COLLECTIONS
+            ]
+            beat = [self._beat(client)] if self._services.settings.observation_mode is ObservationMode.PULL else []
+            await run_together(*follow, self._repair(client), self._compare(client), *beat)
 
     async def _wait_until_tracked(self) -> None:
         """With agents, they alone bring a cluster into being; without, the informer does."""

@@ -32,3 +32,33 @@ async def run_apart(work: Coroutine[Any, Any, None]) -> None:
             task.exception()  # seen, so that nobody reports it as lost
         raise
     task.result()
+
+
+async def run_together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run works beside each other until one fails, all have ended, or we are told to end; then all of them end.
+
+    What an `asyncio.TaskGroup` does, but each work is told to end until it has: a group tells it once, and a work that
+    lost that one cancellation (see above) would hold the group for ever.
+
+    Raises:
+        asyncio.CancelledError: the caller was told to end.
+        BaseExceptionGroup: the failures of the works.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    told = False
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError:
+        told = True
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        try:
+            await asyncio.wait(waiting, timeout=_AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            told = True
+    failures = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    if told:
+        raise asyncio.CancelledError
+    if failures:
+        raise BaseExceptionGroup("works that ran together failed", failures)

@@ -84,3 +84,49 @@ async def test_work_that_loses_the_first_cancellation_is_told_again(monkeypatch:
         ends = await asyncio.gather(caller, return_exceptions=True)
     assert lost == [1]
     assert isinstance(ends[0], asyncio.CancelledError)
+
+
+async def deaf_once(heard: list[int]) -> None:
+    """Work that loses its first cancellation, as `asyncio.wait_for` may before Python 3.12."""
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            heard.append(1)
+            if len(heard) > 1:
+                raise
+
+
+async def fails() -> None:
+    await asyncio.sleep(0.01)
+    raise ClusterReadError("refused")
+
+
+async def test_works_that_run_together_end_with_the_first_failure_though_one_lost_its_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cancellation, "_AGAIN_SECONDS", 0.01)
+    heard: list[int] = []
+    with pytest.raises(ExceptionGroup) as caught:
+        await cancellation.run_together(deaf_once(heard), fails())
+    assert [str(error) for error in caught.value.exceptions] == ["refused"]
+    assert len(heard) == 2
+
+
+async def test_works_that_run_together_end_when_the_caller_is_told_to_even_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cancellation, "_AGAIN_SECONDS", 0.02)
+    heard: list[int] = []
+    task = asyncio.create_task(cancellation.run_together(deaf_once(heard)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(heard) >= 2
+
+
+async def test_works_that_run_together_may_all_end_by_themselves() -> None:
+    await cancellation.run_together(asyncio.sleep(0), asyncio.sleep(0.01))
