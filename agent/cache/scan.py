@@ -75,13 +75,9 @@ def scan_cache(root: Path, civitai: Path | None = None) -> CacheScan:
     found = _Findings()
     ledger = found.read(root / LEDGER, _read_ledger) or {}
     chutes = [path for path in directories(root.resolve()) if len(path.name) == _CHUTE_ID_LENGTH]
-    for chute_id, place in [("", root), *((path.name, path) for path in chutes)]:
-        for repository in found.read(place / "hub", directories) or ():
-            if repository.name.startswith(_REPOSITORY_PREFIXES):
-                found.entries += found.read(repository, partial(_revisions, chute_id=chute_id)) or ()
-        folder = civitai if civitai is not None and not chute_id else place / "civitai"
-        for file in found.read(folder, _model_files) or ():
-            found.entries += found.read(file, partial(_single_file, chute_id=chute_id)) or ()
+    found.take_in(root, civitai or root / "civitai", "")
+    for path in chutes:
+        found.take_in(path, path / "civitai", path.name)
     return CacheScan(tuple(_with_ledger(found.entries, ledger)), tuple(found.problems))
 
 
@@ -91,6 +87,14 @@ class _Findings:
 
     entries: list[CacheEntry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def take_in(self, place: Path, civitai: Path, chute_id: str) -> None:
+        """Everything of one place: of one chute, or with an empty id what all have in common."""
+        for repository in self.read(place / "hub", directories) or ():
+            if repository.name.startswith(_REPOSITORY_PREFIXES):
+                self.entries += self.read(repository, partial(_revisions, chute_id=chute_id)) or ()
+        for file in self.read(civitai, _model_files) or ():
+            self.entries += self.read(file, partial(_single_file, chute_id=chute_id)) or ()
 
     def read(self, path: Path, how: Callable[[Path], Found]) -> Found | None:
         """Read one thing; what cannot be read becomes a problem, never a silent nothing."""

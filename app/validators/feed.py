@@ -16,6 +16,7 @@ import socketio
 import structlog
 from socketio.exceptions import SocketIOError
 
+from app.protocol.cancellation import run_apart
 from app.protocol.signing import Purpose, Signer, nonce_v1
 from app.protocol.validators import ValidatorEntry
 
@@ -25,8 +26,6 @@ REFUSED_WAIT_SECONDS: Final = 30.0
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 AUTHENTICATION_TIMEOUT_SECONDS: Final = 30.0
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
-#: How long the library may take to end what was cancelled.
-_CANCEL_SECONDS: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -173,20 +172,10 @@ async def _close(client: socketio.AsyncClient) -> None:
 
 
 async def _apart(action: Coroutine[object, object, None], limit_seconds: float | None) -> None:
-    """Run a coroutine of the library in a task of its own, so that being cancelled always reaches us.
-
-    The library waits for tasks of its own that swallow a cancellation; awaited directly, ours would be lost with it.
+    """Run a coroutine of the library apart: it waits for tasks of its own that swallow a cancellation meant for us.
 
     Raises:
         TimeoutError: it did not end within the limit; it is cancelled then.
     """
-    task = asyncio.create_task(action)
-    try:
-        await asyncio.wait({task}, timeout=limit_seconds)
-        if not task.done():
-            raise TimeoutError
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
-    task.result()
+    async with asyncio.timeout(limit_seconds):
+        await run_apart(action)

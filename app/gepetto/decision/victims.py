@@ -61,11 +61,14 @@ def _by_server(snapshot: Snapshot, fleet: VirtualFleet) -> list[list[DeploymentV
             position = index.get(row.server_id)
             if position is not None and row.preemptible and row.job_id is None:
                 found[position].append(row)
-    for rows in found:
-        if len(rows) > MOST_VICTIMS:
-            rows.sort(key=lambda row: (_rate(row), row.id))
-            del rows[MOST_VICTIMS:]
-    return found
+    return [_cheapest(rows) for rows in found]
+
+
+def _cheapest(rows: list[DeploymentView]) -> list[DeploymentView]:
+    """As many as are tried, in their order where all are."""
+    if len(rows) <= MOST_VICTIMS:
+        return rows
+    return sorted(rows, key=lambda row: (_rate(row), row.id))[:MOST_VICTIMS]
 
 
 class Victims:

@@ -129,4 +129,11 @@ async def test_works_that_run_together_end_when_the_caller_is_told_to_even_twice
 
 
 async def test_works_that_run_together_may_all_end_by_themselves() -> None:
-    await cancellation.run_together(asyncio.sleep(0), asyncio.sleep(0.01))
+    ended: list[str] = []
+
+    async def works(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        ended.append(name)
+
+    await cancellation.run_together(works("slow", 0.01), works("quick", 0))
+    assert ended == ["quick", "slow"]
