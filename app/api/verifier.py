@@ -75,8 +75,20 @@ class Verifier:
         _ACCEPTED[version].inc()
         return version
 
-    def _check(self, request: Signed) -> tuple[SignatureVersion, str]:
-        headers = request.headers
+    def precheck(self, headers: Mapping[str, str]) -> None:
+        """Refuse what the headers alone condemn, before a body is read.
+
+        Raises:
+            UnauthorisedError: they are not complete, not in time, or not the miner's.
+        """
+        try:
+            self._check_headers(headers)
+        except UnauthorisedError:
+            REQUESTS.labels("?", "refused").inc()
+            raise
+
+    def _check_headers(self, headers: Mapping[str, str]) -> tuple[str, str, str]:
+        """Nonce, signature and version."""
         nonce, signature = headers.get(_NONCE, ""), headers.get(_SIGNED, "")
         if headers.get(_MINER) != self._hotkey:
             raise UnauthorisedError("the request is for another miner, or names none")
@@ -88,6 +100,10 @@ class Verifier:
         self._check_time(_seconds_of(nonce, version))
         if version == "1" and self.stage is SignatureStage.REQUIRE:
             raise UnauthorisedError("version 1 is no longer accepted here")
+        return nonce, signature, version
+
+    def _check(self, request: Signed) -> tuple[SignatureVersion, str]:
+        nonce, signature, version = self._check_headers(request.headers)
         message = self._message_v2(request, nonce) if version == "2" else self._message_v1(request, nonce)
         if not self._verifies(message, signature):
             raise UnauthorisedError("the signature does not verify")
