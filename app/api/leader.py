@@ -10,6 +10,7 @@ import contextlib
 from typing import Final
 
 import structlog
+from alembic.util import CommandError
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,18 +37,24 @@ class LostError(Exception):
 
 
 async def prepare(services: Services) -> None:
-    """Bring the schema up to date; waits for the database as long as it takes."""
+    """Bring the schema up to date; waits for the database, and for an operator's help, as long as it takes."""
     while not services.is_prepared:
         try:
             await migrate(services.engine)
             services.is_prepared = True
         except (*OUTAGES, SQLAlchemyError) as error:
-            log.warning("the schema waits for the database", error=str(error).splitlines()[0])
+            log.warning("the schema waits for the database", error=_first_line(error))
+        except CommandError as error:
+            log.warning("the schema is not one that this release knows: is it a newer one's?", error=_first_line(error))
+        if not services.is_prepared:
             await asyncio.sleep(CONTEST_SECONDS)
 
 
 async def lead(services: Services) -> None:
-    """Contest for the lock, for ever; while it is held run the validator link."""
+    """Contest for the lock, for ever; while it is held run the validator link.
+
+    Whatever ends a reign, the contest goes on: a worker that gave it up would look alive, and no validator be heard.
+    """
     await prepare(services)
     while services.settings.leader_enabled:
         try:
@@ -56,7 +63,9 @@ async def lead(services: Services) -> None:
                 if await try_lock(connection, LOCK):
                     await _reign(services, connection)
         except (*OUTAGES, SQLAlchemyError) as error:
-            log.warning("the contest for leadership waits for the database", error=str(error).splitlines()[0])
+            log.warning("the contest for leadership waits for the database", error=_first_line(error))
+        except Exception:
+            log.exception("this worker's lead ended by a mistake; it is contested for again")
         await asyncio.sleep(CONTEST_SECONDS)
 
 
@@ -109,4 +118,8 @@ async def _watch(connection: AsyncConnection) -> None:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await connection.execute(text("SELECT 1"))
         except (*OUTAGES, SQLAlchemyError) as error:
-            raise LostError(str(error).splitlines()[0]) from error
+            raise LostError(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

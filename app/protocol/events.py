@@ -141,7 +141,7 @@ class JobCreated(EventData):
         if not isinstance(data, dict):
             return data
         found = dict(data)
-        found["exclude"] = tuple(found.get("exclude") or found.get("excluded") or ())
+        found["exclude"] = found.get("exclude") or found.get("excluded") or ()
         if found.get("disk_gb") is None:
             found["disk_gb"] = DEFAULT_DISK_GB
         return found
@@ -206,15 +206,24 @@ def understand(reason: object, data: object) -> Event | Rejected:
     try:
         known = Reason(str(reason))
     except ValueError:
-        return Rejected(why="unknown reason", reason=str(reason)[:60])
+        return Rejected(why="unknown reason", reason=_printable(reason))
     if not isinstance(data, dict):
         return Rejected(why="no data object", reason=known.value)
     try:
-        return Event(reason=known, data=PAYLOADS[known].model_validate(data), raw=data)
+        event = Event(reason=known, data=PAYLOADS[known].model_validate(data), raw=data)
+        event.envelope()
+    except TypeError as error:  # half a surrogate pair, a number over 64 bits: it could not be handed on
+        return Rejected(why=f"data cannot be written as JSON: {error}", reason=known.value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         return Rejected(why=f"data.{where}: {first['msg']}", reason=known.value)
+
+    return event
+
+
+def _printable(reason: object) -> str:
+    return str(reason)[:60].encode("ascii", "backslashreplace").decode()
 
 
 def from_broadcast(message: object, *, validator: str, hotkey: str) -> Event | Rejected:

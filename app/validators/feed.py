@@ -85,7 +85,11 @@ class Feed:
         """Connect, authenticate and listen, for ever."""
         failures = 0
         while True:
-            was_ready, end = await self._connection()
+            try:
+                was_ready, end = await self._connection()
+            except Exception:  # the library checks little of what it reads: a proxy that closes at once is a TypeError
+                log.exception("the event feed ended by a mistake", validator=self.entry.hotkey)
+                was_ready, end = False, End.UNREACHABLE
             failures = 0 if was_ready else failures + 1
             pause = self._waits.next(end, failures, self._random())
             log.warning(

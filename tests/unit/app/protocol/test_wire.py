@@ -131,12 +131,17 @@ def test_an_event_carries_its_connections_validator_whatever_it_says_itself() ->
         ({"reason": "instance_deleted", "data": {"instance_id": "i", "miner_hotkey": "other"}}, "another miner's"),
         ({"reason": "instance_deleted", "data": {"instance_id": "../../x", "miner_hotkey": ME}}, "data.instance_id"),
         ({"reason": "chute_deleted", "data": {"chute_id": "c"}}, "data.version"),
+        ({"reason": "job_created", "data": {"job_id": "j", "chute_id": "c", "exclude": 7}}, "data.exclude"),
+        ({"reason": "bounty_change", "data": {"chute_id": "c", "name": "\ud800"}}, "cannot be written as JSON"),
+        ({"reason": "bounty_change", "data": {"chute_id": "c", "more": 2**70}}, "cannot be written as JSON"),
+        ({"reason": "\ud800", "data": {}}, "unknown reason"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_a_reason(message: object, why: str) -> None:
     answer = from_broadcast(message, validator="v", hotkey=ME)
     assert isinstance(answer, Rejected)
     assert why in answer.why
+    assert orjson.dumps({"why": answer.why, "reason": answer.reason})  # as it is kept for the operator
 
 
 @given(JSON, st.sampled_from(list(Reason)))
