@@ -29,6 +29,7 @@ _CHAIN_BLOCK_SECONDS: Final = 12.0
 _START_SECONDS: Final = 60.0
 _BUILD_SECONDS: Final = 3600.0
 _POLL_SECONDS: Final = 0.1
+_MARK_POLL_SECONDS: Final = 0.005
 _STANDARD_FILES: Final = 2
 _CLONE: Final = Path(__file__).resolve().parents[2]
 
@@ -116,7 +117,7 @@ class Market:
         # It is to outlive this process, which therefore neither waits for it nor answers for it; nor may it keep
         # anything open that this process was given, such as the lock of whoever started it.
         given = [number for number in _open_files("self") if number > _STANDARD_FILES]
-        os.posix_spawn(
+        pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", module, *arguments],
             os.environ | {name: value},
@@ -128,6 +129,16 @@ class Market:
             ],
             setsid=True,
         )
+        self._await_mark(module, pid)
+
+    def _await_mark(self, module: str, pid: int) -> None:
+        """Wait until the process shows its mark: the kernel lets us go on before it has put the environment in place,
+        and until then a process that has just begun looks like one that has ended."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not marked(self._mark(module)) and time.monotonic() < deadline:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return
+            time.sleep(_MARK_POLL_SECONDS)
 
     def _wait(self, module: str, port: int) -> None:
         deadline = time.monotonic() + _START_SECONDS

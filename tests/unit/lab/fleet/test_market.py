@@ -59,3 +59,22 @@ def test_a_process_that_does_not_listen_is_told_and_none_keeps_files_of_the_comm
             market.stop()
     assert str(tmp_path / "lock") not in held
     assert (tmp_path / "logs" / "validator.log").exists()
+
+
+def test_a_process_shows_its_mark_as_soon_as_it_was_started_however_busy_the_machine(tmp_path: Path) -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    markets = [Market(tmp_path / str(number), "127.0.0.1") for number in range(15)]
+    try:
+        seen = []
+        for market in markets:
+            market.state.mkdir()
+            market._spawn("lab.chain", ["--port", "0"])
+            seen.append(len(marked(f"HEADFRAME_LAB_MARKET=lab.chain@{market.state}")))
+            market.stop()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+        for market in markets:
+            market.stop()
+    assert seen == [1] * len(markets)
