@@ -19,7 +19,7 @@ from lab.embedded.__main__ import up as embedded_up
 from lab.embedded.day import NotInTimeError, Timeline, serve_first
 from lab.engine.toolchain import Toolchain, prepare
 from lab.fleet import machines
-from lab.fleet.engine import EngineError, LabEngine
+from lab.fleet.engine import EngineError, LabEngine, forget_stack
 from lab.fleet.leftovers import end_engine_processes
 from lab.fleet.market import Market, MarketError, chute_image, with_market
 from lab.fleet.phases import Phases
@@ -105,7 +105,7 @@ def down() -> int:
     if Market(state, str(gateway_of(fleet.network))).stop():
         print("  the simulated validator and chain are ended")
     fleet.wipe()
-    LabEngine(prepare(), state).forget()
+    forget_stack(state)
     left = left_of(fleet.names)
     for line in left:
         print(f"  still there: {line}", file=sys.stderr)

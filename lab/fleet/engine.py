@@ -45,7 +45,7 @@ class LabEngine:
 
     @property
     def _folder(self) -> Path:
-        return self.state / "stack"
+        return _stack_folder(self.state)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,10 +121,15 @@ class LabEngine:
             raise EngineError(f"pulumi {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def forget(self) -> None:
-        """Delete the stack and its file: the machines that it spoke of are gone."""
-        shutil.rmtree(backend_folder(self.state), ignore_errors=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+def forget_stack(state: Path) -> None:
+    """Delete the stack and its file: the machines that it spoke of are gone. Needs no engine, and builds none."""
+    shutil.rmtree(backend_folder(state), ignore_errors=True)
+    shutil.rmtree(_stack_folder(state), ignore_errors=True)
+
+
+def _stack_folder(state: Path) -> Path:
+    return state / "stack"
 
 
 def committed_stack() -> StackFile:
