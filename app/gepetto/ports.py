@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
 from app.protocol.instances import ActiveInstance, InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
@@ -127,10 +127,10 @@ class ClusterPort(Protocol):
         """Every deployment that the cluster shows, in one complete live list."""
         ...
 
-    async def is_closed(self, node: str) -> bool:
-        """Whether a node takes no new pods, by a live look: somebody drains it, or works on it.
+    async def node_state(self, node: str) -> NodeState:
+        """Whether a node takes new pods, by a live look.
 
-        False where we may not look: a confidential VM's cluster is foreign.
+        Open where we may not look: a confidential VM's cluster is foreign.
         """
         ...
 

@@ -24,6 +24,8 @@ NVIDIA_GPU_COUNT: Final = "nvidia.com/gpu.count"
 NVIDIA_GPU_MEMORY_MIB: Final = "nvidia.com/gpu.memory"
 NVIDIA_GPU_PRODUCT: Final = "nvidia.com/gpu.product"
 NVIDIA_GPU_RESOURCE: Final = "nvidia.com/gpu"
+#: Annotation of a node that an operator's act empties: copies on it are to be ended in order, jobs may finish.
+DRAINING: Final = "headframe/draining"
 
 # Chute jobs, pods and services
 CHUTE: Final = "chutes/chute"

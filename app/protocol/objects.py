@@ -91,15 +91,18 @@ class _NodeName(msgspec.Struct):
     nodeName: str | None = None  # noqa: N815
 
 
-class _Phase(msgspec.Struct):
+class _Status(msgspec.Struct):
     phase: str | None = None
+    #: Pods of a Job by how they ended.
+    succeeded: int | None = None
+    failed: int | None = None
 
 
 class _Object(msgspec.Struct):
     metadata: _Metadata
     kind: str | None = None
     spec: _NodeName | None = None
-    status: _Phase | None = None
+    status: _Status | None = None
 
 
 class _Event(msgspec.Struct):
@@ -168,9 +171,16 @@ def parse_object(body: bytes, kind: ResourceType | None = None) -> KubernetesObj
         body=body,
         labels=metadata.labels or {},
         node_name=parsed.spec.nodeName if parsed.spec else None,
-        phase=parsed.status.phase if parsed.status else None,
+        phase=_phase(stated, parsed.status),
         is_terminating=metadata.deletionTimestamp is not None,
     )
+
+
+def _phase(kind: ResourceType, status: _Status | None) -> str | None:
+    """The phase as stated; a Job states none, and is what its pods were: none of ours starts a second one."""
+    if status is None or kind is not ResourceType.JOB:
+        return None if status is None else status.phase
+    return "Succeeded" if status.succeeded else "Failed" if status.failed else None
 
 
 def parse_event(body: bytes) -> ObjectEvent:

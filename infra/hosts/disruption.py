@@ -9,7 +9,7 @@ import gevent
 from pyinfra.api import StringCommand
 from pyinfra.api.host import Host
 
-from app.protocol.labels import CHUTE, CHUTES_NAMESPACE
+from app.protocol.labels import CHUTE, CHUTES_NAMESPACE, DRAINING
 from infra.hosts.failures import OperationFailedError
 from infra.hosts.lease import Lease, held, keeper
 from infra.hosts.operations.k3s import KUBECTL, is_ready
@@ -58,14 +58,14 @@ def run(host: Host, script: str, operation: str) -> None:
 
 
 def drain_script(node: str, patience_seconds: int) -> str:
-    """Shell: no new pods; chutes may finish, then are ended by deletion; nothing else on the node is touched.
-
-    A cluster that does not answer has nothing that could be drained.
+    """Shell: no new pods; Gepetto is told by an annotation to end the copies, its validators first; what is left after
+    the patience (jobs that did not finish, or everything where no Gepetto runs) is ended by deletion. Nothing else on
+    the node is touched. A cluster that does not answer has nothing that could be drained.
     """
     chutes = f"{KUBECTL} -n {CHUTES_NAMESPACE} get pods -l {CHUTE}=true --field-selector=status.phase=Running -o name"
     return f"""\
 {KUBECTL} get --raw /readyz >/dev/null 2>&1 || {{ echo "the cluster does not answer; nothing to drain"; exit 0; }}
-{KUBECTL} cordon {node} >/dev/null || exit 1
+{KUBECTL} cordon {node} >/dev/null && {KUBECTL} annotate node {node} --overwrite {DRAINING}=true >/dev/null || exit 1
 for i in $(seq {patience_seconds}); do [ -n "$({chutes} 2>/dev/null)" ] || exit 0; sleep 1; done
 {KUBECTL} -n {CHUTES_NAMESPACE} delete pods -l {CHUTE}=true --wait=true --timeout=180s >/dev/null"""
 
@@ -73,6 +73,7 @@ for i in $(seq {patience_seconds}); do [ -n "$({chutes} 2>/dev/null)" ] || exit 
 def return_script(node: str) -> str:
     """Shell: waits until the node is Ready, then lets pods in again."""
     return f"""\
-for i in $(seq {_READY_SECONDS}); do if {is_ready(node)}; then {KUBECTL} uncordon {node} >/dev/null; exit $?; fi; \
+for i in $(seq {_READY_SECONDS}); do if {is_ready(node)}; then \
+{KUBECTL} annotate node {node} {DRAINING}- >/dev/null && {KUBECTL} uncordon {node} >/dev/null; exit $?; fi; \
 sleep 1; done
 echo "{node} is not Ready after {_READY_SECONDS} s; it stays closed for new pods" >&2; exit 1"""

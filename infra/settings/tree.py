@@ -138,7 +138,10 @@ class MachineSettings(Tree):
     firewall: bool = Field(default=True, description="Open the fleet's ports only.", examples=[False])
     unattended_upgrades_off: bool = Field(default=True, examples=[True])
     drain_seconds: int = Field(
-        default=300, ge=0, le=3600, description="Chutes may finish so long before a disruptive change ends them."
+        default=300,
+        ge=0,
+        le=3600,
+        description="Jobs may finish so long before a disruptive change ends them; other chutes end at once.",
     )
 
 

@@ -20,7 +20,7 @@ from lab.fleet.market import Market as MarketProcesses
 from lab.hosts.models import gateway_of
 from tests.support.further_node import further_node
 from tests.support.lab import Lab
-from tests.support.lab_commands import kubectl
+from tests.support.lab_commands import headframe, kubectl
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
@@ -149,6 +149,27 @@ async def test_a_bounty_moves_the_gpu_of_a_chute_whose_demand_falls(
     timeline.report("from fallen demand to the bounty earned on the same GPU", "falls: the validator", "has claimed")
     assert chute_pods(settled, name) == 1
     await market.play("rising_demand")  # of every chute, as before
+
+
+async def test_a_drained_node_has_nothing_at_the_validator_and_earns_again_when_it_is_open(
+    settled: Lab, market: Market, timeline: Timeline
+) -> None:
+    name = settled.gpu_nodes[-1]
+    [before, *_] = await market.wait(
+        f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS
+    )
+    timeline.note(f"headframe drain {name}")
+    await asyncio.to_thread(headframe, settled, "drain", name)
+    state = await market.state()
+    assert [item for item in state["instances"].values() if item["host"] == addresses(settled)[name]] == []
+    assert chute_pods(settled, name) == 0
+    timeline.note(f"{name} is drained: its copies ended at the validator, then in its cluster")
+    await asyncio.to_thread(headframe, settled, "open", name)
+    [after, *_] = await market.wait(f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS)
+    assert after["instance_id"] != before["instance_id"]
+    assert (await answered(market, after["chute_id"], START_SECONDS))["status"] == 200
+    timeline.note(f"{name} is open again and earns")
+    timeline.report("from the wish to drain to a node without copies", "headframe drain", "is drained: its copies")
 
 
 async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(

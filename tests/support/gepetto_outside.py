@@ -14,7 +14,7 @@ from app.gepetto.ports import (
     UnavailableError,
     ValidatorRefusedError,
 )
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.protocol import labels
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
 from app.protocol.instances import ActiveInstance, InstanceRecord, LaunchConfig
@@ -125,7 +125,7 @@ class FakeCluster:
     lose_services: bool = False
     stuck_pods: set[str] = field(default_factory=set)
     disk_gb: float | None = None
-    closed: bool = False
+    node: NodeState = NodeState.OPEN
     events: list[str] = field(default_factory=list)
 
     def _call(self, name: str) -> None:
@@ -196,11 +196,11 @@ class FakeCluster:
             finished=deployment_id in self.finished,
         )
 
-    async def is_closed(self, node: str) -> bool:
+    async def node_state(self, node: str) -> NodeState:
         assert node
         if self.is_down:
             raise UnavailableError("the cluster does not answer")
-        return self.closed
+        return self.node
 
     async def disk_free_gb(self) -> float | None:
         self._call("disk_free_gb")

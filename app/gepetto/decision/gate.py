@@ -219,7 +219,7 @@ def _terminate(gate: _Gate, intent: Terminate) -> None:
     if row.active and not _may_end_active(gate, row, intent.evidence):
         gate.refuse(intent, "an active copy that is unpaid, or the last one in the network")
         return
-    if gate.budget_left() <= 0 and not gate.approved and intent.evidence is not Evidence.OPERATOR:
+    if gate.budget_left() <= 0 and not gate.approved and not intent.evidence.is_operator_word:
         gate.refuse(intent, "the destructive budget of this window is used up", alert=True)
         return
     gate.copies.append(gate.snapshot.now)
@@ -227,7 +227,7 @@ def _terminate(gate: _Gate, intent: Terminate) -> None:
 
 
 def _may_end_active(gate: _Gate, row: DeploymentView, evidence: Evidence) -> bool:
-    if evidence is Evidence.OPERATOR or evidence.is_absence:  # confirmed by a live read before anything happens
+    if evidence.is_operator_word or evidence.is_absence:  # confirmed by a live read before anything happens
         return True
     if gate.configuration.safety.allow_unsafe:
         return True

@@ -13,6 +13,7 @@ class Evidence(StrEnum):
     JOB_ENDED = "job_ended"
     ROLLING_UPDATE = "rolling_update"
     OPERATOR = "operator"
+    NODE_DRAINED = "node_drained"
     POD_FINISHED = "pod_finished"
     START_OVERDUE = "start_overdue"
     STUB_EXPIRED = "stub_expired"
@@ -25,6 +26,11 @@ class Evidence(StrEnum):
     @property
     def is_absence(self) -> bool:
         return self.value.startswith("absent_")
+
+    @property
+    def is_operator_word(self) -> bool:
+        """The operator wants it: unpaid copies and budgets do not hold it back."""
+        return self in {Evidence.OPERATOR, Evidence.NODE_DRAINED}
 
     @property
     def is_validator_word(self) -> bool:

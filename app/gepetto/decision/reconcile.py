@@ -39,6 +39,8 @@ class _Index:
     instances: dict[str, InstanceView]
     by_config: dict[str, InstanceView]
     server_names: dict[str, str]
+    #: Servers whose node is being emptied, by a fresh reading.
+    draining: frozenset[str]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> _Index:
@@ -48,6 +50,7 @@ class _Index:
             instances={instance.id: instance for instance in snapshot.instances},
             by_config={instance.config_id: instance for instance in snapshot.instances if instance.config_id},
             server_names={server.id: server.name for server in snapshot.servers},
+            draining=frozenset(server.id for server in snapshot.servers if server.draining),
         )
 
 
@@ -84,7 +87,7 @@ def reconcile(
 ) -> tuple[list[Intent], dict[str, Sighting]]:
     """Intents that repair differences, and the sightings for the next pass."""
     state = _Pass(snapshot, configuration.safety, memory, _Index.of(snapshot))
-    for row in snapshot.deployments if state.index.orders else _unsettled(state):
+    for row in snapshot.deployments if state.index.orders or state.index.draining else _unsettled(state):
         if row.state is not DeploymentState.DRAINING:
             _judge(state, row)
     state.intents.extend(
@@ -106,6 +109,7 @@ def _judge(state: _Pass, row: DeploymentView) -> None:
     ending = (
         _ordered_end(row, index.orders)
         or _observed_end(state, row, index.pods.get(row.id), instance)
+        or _drained_end(row, index.draining)
         or _absent_pod(state, row)
         or _absent_instance(state, row, instance)
     )
@@ -177,6 +181,13 @@ def _observed_end(
     if started and waits and now - row.created_at > safety.pending_seconds:
         return Terminate(row.id, Evidence.START_OVERDUE, "not active within the validator's own deadline")
     return None
+
+
+def _drained_end(row: DeploymentView, draining: frozenset[str]) -> Terminate | None:
+    """A drained node's copies go in order, the validator first; jobs may finish, and who drains ends them at last."""
+    if row.server_id not in draining or row.job_id is not None:
+        return None
+    return Terminate(row.id, Evidence.NODE_DRAINED, "its node is drained")
 
 
 def _abandoned_stub(row: DeploymentView, now: float, safety: SafetyConfiguration) -> Terminate | None:

@@ -31,7 +31,7 @@ from app.gepetto.execution.orphans import Orphans
 from app.gepetto.execution.recovery import Recovery
 from app.gepetto.ports import LaunchRefusal
 from app.gepetto.world.snapshot import Snapshot
-from app.gepetto.world.views import DeploymentView
+from app.gepetto.world.views import DeploymentView, NodeState
 
 log = structlog.get_logger(__name__)
 
@@ -196,7 +196,16 @@ class Executor:
 
     async def _terminate(self, intent: Terminate, snapshot: Snapshot) -> EndingResult:
         row = next((row for row in snapshot.deployments if row.id == intent.deployment_id), None)
-        return EndingResult.ALREADY if row is None else await self.ender.end(row, intent)
+        if row is None:
+            return EndingResult.ALREADY
+        if intent.evidence is Evidence.NODE_DRAINED and not await self._is_draining(row.server_id, snapshot):
+            return EndingResult.VETOED
+        return await self.ender.end(row, intent)
+
+    async def _is_draining(self, server_id: str, snapshot: Snapshot) -> bool:
+        """Whether a live look shows the node being emptied still: it may be open again since the reading."""
+        names = [server.name for server in snapshot.servers if server.id == server_id]
+        return bool(names) and await self.launcher.node_state(server_id, names[0]) is NodeState.DRAINING
 
     async def _swap(self, intent: Swap, snapshot: Snapshot) -> str:
         """Everything checked, then the token, then the victims, then the launch: all of it or nothing."""
@@ -206,7 +215,7 @@ class Executor:
             return EndingResult.VETOED.value
         launch = intent.launch
         server = next(server for server in snapshot.servers if server.id == launch.server_id)
-        if await self.launcher.is_closed(server.id, server.name):
+        if await self.launcher.node_state(server.id, server.name) is not NodeState.OPEN:
             return LaunchResult.CLOSED.value
         await self.bucket.take()
         answer = await self.launcher.ask(launch, server.validator)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.gepetto.execution.fence import Fence
 from app.gepetto.ports import ClusterPort, ClustersPort, Feed, JsonObject, LaunchRefusal, ValidatorPort
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.protocol.chutes import ChuteRecord, ImageRecord, Utilization
 from app.protocol.instances import ActiveInstance, InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
@@ -55,8 +55,8 @@ class FencedCluster:
     async def list_pods(self, server_id: str) -> tuple[PodView, ...]:
         return await self.cluster.list_pods(server_id)
 
-    async def is_closed(self, node: str) -> bool:
-        return await self.cluster.is_closed(node)
+    async def node_state(self, node: str) -> NodeState:
+        return await self.cluster.node_state(node)
 
     async def disk_free_gb(self) -> float | None:
         return await self.cluster.disk_free_gb()

@@ -19,6 +19,7 @@ from app.gepetto.kubernetes import manifests
 from app.gepetto.kubernetes.plan import DeploymentPlan, JobPort, PodSettings, service_name
 from app.gepetto.kubernetes.warm_up import warm_up_job
 from app.gepetto.ports import ClustersPort, LaunchFailedError, LaunchRefusal, UnavailableError, ValidatorPort
+from app.gepetto.world.views import NodeState
 from app.protocol.instances import LaunchConfig
 from app.storage.journal import JournalKind, JournalStep
 
@@ -111,12 +112,12 @@ class Launcher:
         except UnavailableError as error:
             return LaunchRefusal(0, str(error))
 
-    async def is_closed(self, server_id: str, node: str) -> bool:
-        """Whether the server's node takes no new pods. One that cannot be asked shows so when its objects are made."""
+    async def node_state(self, server_id: str, node: str) -> NodeState:
+        """Whether the server's node takes new pods. One that cannot be asked shows so when its objects are made."""
         try:
-            return await (await self.clusters.of(server_id)).is_closed(node)
+            return await (await self.clusters.of(server_id)).node_state(node)
         except UnavailableError:
-            return False
+            return NodeState.OPEN
 
     async def remember_refusal(self, chute_id: str, answer: LaunchRefusal) -> None:
         """Leave a chute alone for as long as the kind of the refusal suggests."""
@@ -142,7 +143,8 @@ class Launcher:
         facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
         if facts is None:
             return await self._roll_back(order, "the chute or the server has gone")
-        if config is None and await self.is_closed(intent.server_id, str(facts["server_name"])):
+        node = await self.node_state(intent.server_id, str(facts["server_name"])) if config is None else NodeState.OPEN
+        if node is not NodeState.OPEN:
             await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, CLOSED)
             return LaunchOutcome(LaunchResult.CLOSED, order.deployment_id, CLOSED)
         validator = str(facts["validator"])
@@ -163,7 +165,7 @@ class Launcher:
                 await cluster.create_config_map(manifests.code_config_map(plan, self.settings))
             ports = await cluster.create_service(manifests.service(plan, self.settings))
             await self.store.step(order.deployment_id, JournalKind.LAUNCH, JournalStep.SERVICE)
-            if await cluster.is_closed(plan.server_name):  # since the token was asked for
+            if await cluster.node_state(plan.server_name) is not NodeState.OPEN:  # since the token was asked for
                 return await self._roll_back(order, CLOSED)
             await cluster.create_job(manifests.job(plan, self.settings, ports))
             # A cleaner on the worker removes Services without a Job: the gap between the two is the risk.

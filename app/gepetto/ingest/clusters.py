@@ -11,9 +11,9 @@ import orjson
 import structlog
 
 from app.gepetto.kubernetes.disk import free_disk_gb
-from app.gepetto.kubernetes.reading import is_cordoned
+from app.gepetto.kubernetes.reading import node_state
 from app.gepetto.ports import ClustersPort, UnavailableError
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.observe.readings import ClusterReading, FleetView, ObservationUnavailableError, ObservedObject
 from app.protocol import labels
 from app.protocol.channels import ResourceType
@@ -29,7 +29,7 @@ FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 class ClusterState:
     """One cluster: its deployments' pods, and since when that list is complete. `completed_at` None: it never was.
 
-    `disk_free_gb` is the node's free disk in GiB; None where nobody could tell. `closed`: its node takes no new pods.
+    `disk_free_gb` is the node's free disk in GiB; None where nobody could tell. `node` says whether it takes pods.
     """
 
     name: str
@@ -37,7 +37,7 @@ class ClusterState:
     completed_at: float | None
     pods: tuple[PodView, ...]
     disk_free_gb: float | None = None
-    closed: bool = False
+    node: NodeState = NodeState.OPEN
 
 
 class ClusterFeed(Protocol):
@@ -55,7 +55,7 @@ class CachedClusters:
         self._view = view
         self._first_seen: dict[str, float] = {}
         self._disks: dict[str, tuple[frozenset[str], float, float | None]] = {}
-        self._closed: dict[str, tuple[frozenset[str], bool]] = {}
+        self._nodes: dict[str, tuple[frozenset[str], NodeState]] = {}
 
     async def read(self, names: dict[str, str], now: float) -> tuple[ClusterState, ...]:
         try:
@@ -64,21 +64,22 @@ class CachedClusters:
                 known = [reading for reading in readings if reading.cluster in names]
                 states = [self._state(reading, names[reading.cluster], now) for reading in known]
                 disks = [await self._disk(reading, now) for reading in known]
-                closed = [await self._is_closed(reading) for reading in known]
+                nodes = [await self._node(reading) for reading in known]
         except (ObservationUnavailableError, TimeoutError) as error:
             raise UnavailableError(f"the fleet cache: {error}") from error
-        found = zip(states, disks, closed, strict=True)
-        return tuple(replace(state, disk_free_gb=disk, closed=shut) for state, disk, shut in found)
+        found = zip(states, disks, nodes, strict=True)
+        return tuple(replace(state, disk_free_gb=disk, node=node) for state, disk, node in found)
 
-    async def _is_closed(self, reading: ClusterReading) -> bool:
-        """Whether the cluster's node is cordoned; its body is read again when it changed."""
+    async def _node(self, reading: ClusterReading) -> NodeState:
+        """Whether the cluster's node takes pods; its body is read again when it changed."""
         versions = frozenset(f"{item.uid}/{item.resource_version}" for item in reading.of(ResourceType.NODE))
-        known = self._closed.get(reading.cluster)
+        known = self._nodes.get(reading.cluster)
         if known is not None and known[0] == versions:
             return known[1]
         nodes = await self._view.bodies(reading.cluster, ResourceType.NODE)
-        found = any(is_cordoned(orjson.loads(body)) for body in nodes.values())
-        self._closed[reading.cluster] = (versions, found)
+        states = {node_state(orjson.loads(body)) for body in nodes.values()}
+        found = next((state for state in reversed(NodeState) if state in states), NodeState.OPEN)
+        self._nodes[reading.cluster] = (versions, found)
         return found
 
     async def _disk(self, reading: ClusterReading, now: float) -> float | None:
@@ -107,7 +108,6 @@ class CachedClusters:
         self, known: PodView | None, item: ObservedObject, deployment_id: str, server_id: str, now: float
     ) -> PodView:
         seen_at = self._first_seen.setdefault(deployment_id, now)
-        finished = item.kind is ResourceType.POD and item.phase in FINISHED_PHASES
         return PodView(
             deployment_id,
             server_id,
@@ -115,7 +115,7 @@ class CachedClusters:
             item.labels.get(labels.CONFIG_ID) or (known.config_id if known else None),
             item.labels.get(labels.JOB_ID) or (known.job_id if known else None),
             ready=known is not None and known.ready,
-            finished=finished or (known is not None and known.finished),
+            finished=item.phase in FINISHED_PHASES or (known is not None and known.finished),
         )
 
 
@@ -131,14 +131,14 @@ class LiveClusters:
             try:
                 cluster = await self._clusters.of(server_id)
                 pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
-                closed = await cluster.is_closed(name)
+                node = await cluster.node_state(name)
             except UnavailableError:
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
             except Exception:  # what one server answers concerns no other
                 log.exception("a cluster's answer cannot be understood", server=name)
                 return ClusterState(name, healthy=False, completed_at=None, pods=())
             at = max(started, now)
-            return ClusterState(name, healthy=True, completed_at=at, pods=pods, disk_free_gb=disk, closed=closed)
+            return ClusterState(name, healthy=True, completed_at=at, pods=pods, disk_free_gb=disk, node=node)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(name, server_id)) for name, server_id in names.items()]

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.gepetto.ingest.clusters import ClusterState
 from app.gepetto.ingest.rows import DeploymentRow, ServerRow
-from app.gepetto.world.views import NOTHING, DeploymentState, DeploymentView, InstanceView, ServerView
+from app.gepetto.world.views import NOTHING, DeploymentState, DeploymentView, InstanceView, NodeState, ServerView
 from app.protocol.instances import InstanceRecord
 from app.protocol.servers import RemoteServer
 from app.protocol.wire import version_tuple
@@ -44,6 +44,7 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
     model = _usual_model(row)
     remote, cluster = facts.remote, facts.cluster
     disk = None if cluster is None else cluster.disk_free_gb
+    node = NodeState.OPEN if cluster is None else cluster.node
     return ServerView(
         id=row.server_id,
         name=row.name,
@@ -52,7 +53,7 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         gpu_total=len(row.gpus),
         free_mask=_free_mask(row, model) & ~facts.flying_mask,
         hourly_cost=row.hourly_cost,
-        locked=row.locked or (cluster is not None and cluster.closed),
+        locked=row.locked or node is not NodeState.OPEN,
         tee=row.is_tee,
         vm_version=version_tuple(remote.version) if remote is not None and remote.version else None,
         healthy=cluster is not None and cluster.healthy and facts.is_fresh,
@@ -62,6 +63,7 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         starts_in_progress=facts.starts,
         quarantine_until=now + QUARANTINE_SECONDS if facts.failures >= QUARANTINE_FAILURES else 0.0,
         gpu_ids=tuple(gpu for gpu, _, _, _ in row.gpus),
+        draining=node is NodeState.DRAINING and facts.is_fresh,
     )
 
 

@@ -21,6 +21,7 @@ from app.gepetto.world.views import (
     DeploymentView,
     Failure,
     JobView,
+    NodeState,
     Order,
     OrderKind,
     ServerView,
@@ -94,7 +95,7 @@ class World:
         for row in self.rows.servers:
             known = self.clusters.get(row.name) if row.server_id == server_id else None
             if known is not None:
-                self.clusters[row.name] = replace(known, closed=True)
+                self.clusters[row.name] = replace(known, node=NodeState.CLOSED)
 
     def order(self, kind: OrderKind, subject: str, at: float, source: str = "") -> None:
         """Keep an explicit word until it is done."""

@@ -16,9 +16,9 @@ import httpx
 
 from app.gepetto.kubernetes.disk import free_disk_gb
 from app.gepetto.kubernetes.plan import JsonObject, job_name, service_name
-from app.gepetto.kubernetes.reading import at, is_cordoned, merge, node_ports, pod_view
+from app.gepetto.kubernetes.reading import at, merge, node_ports, node_state, pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.protocol import labels
 from app.protocol.cluster_access import KubeconfigError, open_client, parse_kubeconfig
 
@@ -126,15 +126,15 @@ class ClusterClient:
                 views[view.deployment_id] = merge(views.get(view.deployment_id), view)
         return tuple(views.values())
 
-    async def is_closed(self, node: str) -> bool:
-        """Whether a node is cordoned. Pods of chutes name their node: no scheduler would stop them."""
+    async def node_state(self, node: str) -> NodeState:
+        """Whether a node is cordoned or drained. Pods of chutes name their node: no scheduler would stop them."""
         path = f"/api/v1/nodes/{quote(node, safe='')}"
         answer = await self._call("GET", path)
         if answer.status_code in _NO_LOOK:
-            return False
+            return NodeState.OPEN
         if answer.status_code >= 400:
             raise UnavailableError(f"GET {path}: {answer.status_code}")
-        return is_cordoned(answer.json())
+        return node_state(answer.json())
 
     async def disk_free_gb(self) -> float | None:
         """Free disk of the cluster's node in GiB; None where it does not say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.gepetto.kubernetes.plan import JsonObject
-from app.gepetto.world.views import PodView
+from app.gepetto.world.views import NodeState, PodView
 from app.protocol import labels
 
 
@@ -16,9 +16,11 @@ def at(item: object, *keys: str) -> object:
     return item
 
 
-def is_cordoned(node: object) -> bool:
-    """Whether a node takes no new pods; what says nothing of it does."""
-    return at(node, "spec", "unschedulable") is True
+def node_state(node: object) -> NodeState:
+    """Whether a node takes new pods; what says nothing of it does. One is draining only while it is closed too."""
+    if at(node, "spec", "unschedulable") is not True:
+        return NodeState.OPEN
+    return NodeState.CLOSED if at(node, "metadata", "annotations", labels.DRAINING) is None else NodeState.DRAINING
 
 
 def node_ports(item: JsonObject) -> dict[tuple[str, int], int]:

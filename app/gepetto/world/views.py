@@ -28,6 +28,14 @@ class DeploymentState(StrEnum):
     DRAINING = "draining"
 
 
+class NodeState(StrEnum):
+    """Whether a node takes pods. `DRAINING` is closed, and an operator's act wants what runs there to end."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    DRAINING = "draining"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerView:
     """One GPU machine, which is also one cluster. `free_mask` holds verified GPUs that nothing has or waits for."""
@@ -53,6 +61,7 @@ class ServerView:
     quarantine_until: float = 0.0
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     gpu_ids: tuple[str, ...] = ()
+    draining: bool = False
 
     @property
     def free(self) -> int:

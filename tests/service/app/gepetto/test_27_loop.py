@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from app.gepetto.configured import ConfigurationFile
 from app.gepetto.deciders import BuiltIn
 from app.gepetto.decision.configuration import Configuration, PlacementConfiguration, WarmUpConfiguration
-from app.gepetto.decision.intents import Launch
+from app.gepetto.decision.intents import Launch, Terminate
 from app.gepetto.execution.limits import TokenBucket
 from app.gepetto.http import Surface, create_app
 from app.gepetto.ingest.clusters import CachedClusters, LiveClusters
@@ -29,7 +29,7 @@ from app.gepetto.ports import LaunchRefusal, UnavailableError
 from app.gepetto.service import Cadence, Gepetto
 from app.gepetto.settings import read_configuration
 from app.gepetto.why import publish
-from app.gepetto.world.views import ServerView
+from app.gepetto.world.views import NodeState, ServerView
 from app.observe.readings import ObservationUnavailableError
 from app.protocol.channels import SCHEDULER_REASONS
 from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
@@ -215,7 +215,7 @@ async def test_nothing_is_launched_on_a_node_that_is_drained_for_a_restart_until
 ) -> None:
     machines = [await stage.clusters.of(f"server-{number:03}") for number in range(2)]
     for machine in machines:
-        machine.closed = True  # `kubectl cordon`, which the roll-out does before it drains; seen by nobody yet
+        machine.node = NodeState.CLOSED  # `kubectl cordon`, seen by nobody yet
     await settle(gepetto)
     assert await stage.count("deployments") == 0
     assert not [call for call in stage.validator.calls if call[0] == "launch_config"], "a token is not wasted"
@@ -224,7 +224,7 @@ async def test_nothing_is_launched_on_a_node_that_is_drained_for_a_restart_until
         await settle(gepetto)
         assert [intent for intent in gepetto.last_intents if isinstance(intent, Launch)] == []
     for machine in machines:
-        machine.closed = False  # `kubectl uncordon`, which the roll-out does when the node is Ready
+        machine.node = NodeState.OPEN  # `kubectl uncordon`, which the roll-out does when the node is Ready
     await gepetto.read_clusters()
     await settle(gepetto)
     assert await stage.count("deployments", "NOT stub") == 3
@@ -236,7 +236,7 @@ async def test_a_node_that_closes_between_token_and_job_gets_no_job(gepetto: Gep
 
     async def close_then_answer(chute_id: str, job_id: str | None = None) -> LaunchConfig | LaunchRefusal:
         for machine in machines:
-            machine.closed = True
+            machine.node = NodeState.CLOSED
         return await answer(chute_id, job_id)
 
     stage.validator.launch_config = close_then_answer  # type: ignore[method-assign]
@@ -245,6 +245,42 @@ async def test_a_node_that_closes_between_token_and_job_gets_no_job(gepetto: Gep
     assert all(not machine.jobs and not machine.services for machine in machines)
     assert await stage.count("deployments") == 0
     assert await stage.count("gpus", "deployment_id IS NOT NULL") == 0
+
+
+async def active_copies(gepetto: Gepetto, stage: Stage) -> tuple[FakeCluster, str, list[str]]:
+    """A node with copies that have been active for a minute: its cluster, its server, the ids of its copies."""
+    await settle(gepetto)
+    async with stage.engine.begin() as connection:
+        change = "instance_id = 'i-' || deployment_id, active = true, verified_at = now(), activated_at = now()"
+        await connection.execute(text(f"UPDATE deployments SET {change}"))
+    await gepetto.read_rows()
+    server = gepetto.world.rows.deployments[0].server_id
+    here = [row.deployment_id for row in gepetto.world.rows.deployments if row.server_id == server]
+    return await stage.clusters.of(server), server, here
+
+
+async def test_the_copies_of_a_drained_node_end_at_their_validator_and_then_in_their_cluster(
+    gepetto: Gepetto, stage: Stage
+) -> None:
+    machine, server, here = await active_copies(gepetto, stage)
+    machine.node = NodeState.DRAINING  # `headframe drain`
+    await gepetto.read_clusters()
+    await settle(gepetto)
+    assert await stage.count("deployments", f"server_id = '{server}'") == 0
+    deleted = [call[-1] for call in stage.validator.calls if call[0] == "delete_instance"]
+    assert sorted(deleted) == sorted(f"i-{row}" for row in here)
+    assert not machine.jobs
+
+
+async def test_nothing_ends_on_a_node_that_is_open_again_since_it_was_read(gepetto: Gepetto, stage: Stage) -> None:
+    machine, server, here = await active_copies(gepetto, stage)
+    machine.node = NodeState.DRAINING
+    await gepetto.read_clusters()
+    machine.node = NodeState.OPEN  # `headframe open`
+    await settle(gepetto)
+    assert [intent.key for intent in gepetto.last_intents if isinstance(intent, Terminate)]
+    assert await stage.count("deployments", f"server_id = '{server}'") == len(here)
+    assert not [call for call in stage.validator.calls if call[0] == "delete_instance"]
 
 
 async def test_every_decision_that_wants_something_is_in_the_journal(gepetto: Gepetto, stage: Stage) -> None:

@@ -12,6 +12,8 @@ from app.gepetto.kubernetes.client import ClusterClient, Clusters, client_from_k
 from app.gepetto.kubernetes.plan import DeploymentPlan, PodSettings
 from app.gepetto.kubernetes.reading import pod_view
 from app.gepetto.ports import LaunchFailedError, UnavailableError
+from app.gepetto.world.views import NodeState
+from app.protocol import labels
 from lab.kubernetes.apiserver import LocalApiServer
 from tests.support.agents import portable_kubeconfig
 
@@ -54,17 +56,20 @@ async def test_a_deployment_is_created_found_and_removed_by_name(client: Cluster
     assert await client.service_ports("chute-service-d1") is None
 
 
-async def test_a_cordoned_node_shows_as_closed_until_it_is_uncordoned(client: ClusterClient) -> None:
+async def test_a_cordoned_node_shows_as_closed_or_draining_until_it_is_uncordoned(client: ClusterClient) -> None:
     node: dict[str, object] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-of-the-cordon"}}
     await client._call("POST", "/api/v1/nodes", node)
     try:
-        assert not await client.is_closed("node-of-the-cordon")
-        for closed in (True, False):
+        assert await client.node_state("node-of-the-cordon") is NodeState.OPEN
+        for state in (NodeState.CLOSED, NodeState.DRAINING, NodeState.OPEN):
+            notes = {labels.DRAINING: "true"} if state is NodeState.DRAINING else {}
             path = "/api/v1/nodes/node-of-the-cordon"
             known = (await client._call("GET", path)).json()
-            changed = await client._call("PUT", path, known | {"spec": {"unschedulable": closed}})
+            metadata = known["metadata"] | {"annotations": notes}
+            spec = {"unschedulable": state is not NodeState.OPEN}
+            changed = await client._call("PUT", path, known | {"metadata": metadata, "spec": spec})
             assert changed.status_code == 200, changed.text
-            assert await client.is_closed("node-of-the-cordon") is closed
+            assert await client.node_state("node-of-the-cordon") is state
     finally:
         await client._call("DELETE", "/api/v1/nodes/node-of-the-cordon")
 
@@ -73,7 +78,7 @@ async def test_a_cordoned_node_shows_as_closed_until_it_is_uncordoned(client: Cl
 async def test_a_cluster_that_shows_no_nodes_says_of_none_that_it_is_closed(status: int) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status))
     client = ClusterClient(httpx.AsyncClient(transport=transport, base_url="https://cluster.invalid"), "chutes")
-    assert not await client.is_closed("confidential")
+    assert await client.node_state("confidential") is NodeState.OPEN
     await client.close()
 
 

@@ -37,6 +37,14 @@ from tests.support.kubernetes_objects import job, node, parsed, pod, snapshot
 from tests.support.observe import MemoryInventory, monitor_settings
 
 
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [({"active": 1}, None), ({"succeeded": 1}, "Succeeded"), ({"failed": 1}, "Failed"), ({}, None)],
+)
+def test_the_phase_of_a_job_is_how_its_pod_ended(status: dict[str, int], phase: str | None) -> None:
+    assert parsed(job("chute-d1") | {"status": status}).phase == phase
+
+
 def test_c29_a_snapshot_survives_the_round_trip_with_its_bytes_untouched() -> None:
     body = snapshot([pod("a", 3, size=3000)], [job("j")], nodes=[node()])
     once = parse_snapshot(body)

@@ -180,6 +180,7 @@ def test_an_act_without_a_cluster_takes_no_lease() -> None:
 
 def test_draining_closes_the_node_and_opening_waits_until_it_is_ready() -> None:
     drained = run_fake(Verb.DRAIN, host_spec()).commands[-1]
-    assert drained.index("cordon gpu-0") < drained.index("delete pods -l chutes/chute=true")
+    assert drained.index("cordon gpu-0") < drained.index("annotate node gpu-0 --overwrite headframe/draining=true")
+    assert drained.index("headframe/draining=true") < drained.index("delete pods -l chutes/chute=true")
     opened = run_fake(Verb.OPEN, host_spec()).commands[-1]
-    assert opened.index("/readyz") < opened.index("uncordon gpu-0")
+    assert opened.index("/readyz") < opened.index("headframe/draining-") < opened.index("uncordon gpu-0")
