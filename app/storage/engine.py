@@ -21,6 +21,8 @@ POOL_WAIT_SECONDS: Final = 5
 
 #: What a driver or the pool raises while the server is away, starting or stopping. A query's own mistake is none of it.
 OUTAGES: Final = (OSError, TimeoutError, PoolTimeout, InterfaceError, OperationalError)
+#: Classes of SQLSTATE: data exception, integrity constraint violation.
+_REFUSALS: Final = frozenset({"22", "23"})
 _OUTAGE_CAUSES: Final = (
     OSError,
     asyncpg.InterfaceError,
@@ -54,6 +56,11 @@ def is_outage(error: BaseException) -> bool:
             or any(isinstance(cause, _OUTAGE_CAUSES) for cause in _causes(error))
         )
     return isinstance(error, (*OUTAGES, *_OUTAGE_CAUSES))
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refused a value or a row: the same statement will never succeed."""
+    return any(str(getattr(cause, "sqlstate", None) or "")[:2] in _REFUSALS for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

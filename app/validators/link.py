@@ -19,9 +19,10 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from app.protocol.events import Event
 from app.protocol.signing import Signer
 from app.protocol.validators import ValidatorEntry
-from app.storage.engine import OUTAGES
+from app.storage.engine import OUTAGES, is_refusal
 from app.validators import facts
 from app.validators.client import ValidatorClient
 from app.validators.feed import Feed, Waits
@@ -141,9 +142,18 @@ class ValidatorLink:
             try:
                 await consumer.prepare()
                 async for delivery in consumer.each():
-                    async with AsyncSession(self._engine) as session, session.begin():
-                        await facts.apply(session, delivery.event, datetime.fromtimestamp(self._clock(), UTC))
+                    await self._apply_fact(delivery.event)
                     await consumer.acknowledge(delivery)
             except (RedisError, *OUTAGES, SQLAlchemyError) as error:
                 log.warning("facts of events wait", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _apply_fact(self, event: Event) -> None:
+        """Write what an event states; what the database refuses is left out, or it would hold up all behind it."""
+        try:
+            async with AsyncSession(self._engine) as session, session.begin():
+                await facts.apply(session, event, datetime.fromtimestamp(self._clock(), UTC))
+        except SQLAlchemyError as error:
+            if not is_refusal(error):
+                raise
+            log.warning("a fact was left out", reason=event.reason.value, error=str(error).splitlines()[0])

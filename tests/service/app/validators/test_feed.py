@@ -21,7 +21,7 @@ from app.storage.models import Deployment
 from app.storage.seed import CHUTES, seed, seed_id
 from app.validators.feed import Feed, Waits
 from app.validators.intake import Intake
-from app.validators.link import ValidatorLink
+from app.validators.link import FACTS_GROUP, ValidatorLink
 from app.validators.stream import REJECTED, Consumer, publish
 from app.validators.transport import new_http_client
 from lab.services.redis import EmbeddedRedis
@@ -257,6 +257,32 @@ async def test_after_a_gap_rows_equal_the_validators_and_gone_instances_are_repo
             assert link.ready == {VALIDATOR.ss58: True}
     deleted = [e.raw["instance_id"] for e in seen if e.reason is Reason.INSTANCE_DELETED]
     assert deleted == [gone.instance_id]
+
+
+async def test_a_fact_that_the_database_refuses_holds_up_no_other(
+    redis: Redis, engine: AsyncEngine, validator: SimulatedValidator
+) -> None:
+    await fleet(engine, validator)
+    row, *_ = await deployments(engine)
+    updated = {"image_id": "i", "image": "nul \x00", "chute_ids": [row.chute_id]}
+    created = {"config_id": row.config_id, "instance_id": "i-1", "miner_hotkey": MINER.ss58, "chute_id": row.chute_id}
+    async with new_http_client() as http:
+        link = ValidatorLink([entry_of(validator)], MINER, http=http, redis=redis, engine=engine, waits=QUICK)
+        await Consumer(redis, FACTS_GROUP, "leader").prepare()
+        for reason, data in ((Reason.IMAGE_UPDATED, updated), (Reason.INSTANCE_CREATED, created)):
+            event = understand(reason, data)
+            assert isinstance(event, Event)
+            await publish(redis, event)
+
+        async def applied() -> bool:
+            return (await deployments(engine))[0].instance_id == "i-1"
+
+        async def acknowledged() -> bool:
+            return (await redis.xpending("headframe:events", FACTS_GROUP))["pending"] == 0
+
+        async with running(link.run()):
+            await until(applied)
+            await until(acknowledged)
 
 
 async def test_a_validator_that_answers_nothing_for_an_hour_removes_nothing(
