@@ -23,7 +23,11 @@ _DEVICES: Final = TypeAdapter(list[DeviceInfo])
 
 
 class AgentError(Exception):
-    """The agent or the proxy did not answer as documented."""
+    """The agent or the proxy did not answer as documented. `status` is its HTTP status, if there was one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def check_agent_url(url: str) -> str:
@@ -32,8 +36,12 @@ def check_agent_url(url: str) -> str:
     Raises:
         AgentError: it is not a plain http(s) address.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_plain = bool(parts.hostname) and not (parts.username or parts.query or parts.fragment or parts.port == 0)
+    except ValueError:  # half an IPv6 address, a port that is none
+        is_plain = False
+    if not is_plain or parts.scheme not in ("http", "https"):
         raise AgentError(f"an agent's address looks like http://203.0.113.7:{int(NodePort.AGENT)}; got {url[:100]!r}")
     return url.rstrip("/")
 
@@ -61,7 +69,7 @@ class AgentClient:
         try:
             await self._send("POST", "/monitor/start", None, body)
         except AgentError as error:
-            if "409" not in str(error):
+            if error.status != httpx.codes.CONFLICT:
                 raise
             await self.stop_monitoring()
             await self._send("POST", "/monitor/start", None, body)
@@ -71,7 +79,7 @@ class AgentClient:
         try:
             await self._send("GET", "/monitor/stop", Purpose.MONITORING)
         except AgentError as error:
-            if "409" not in str(error):
+            if error.status != httpx.codes.CONFLICT:
                 raise
 
     async def _send(
@@ -87,7 +95,9 @@ class AgentClient:
         except httpx.HTTPError as error:
             raise AgentError(f"{method} {self.url}{path}: {type(error).__name__} {error}".rstrip()) from error
         if response.status_code != 200 or len(response.content) > MAX_ANSWER_BYTES:
-            raise AgentError(f"{method} {self.url}{path}: {response.status_code} {response.text[:200]}")
+            raise AgentError(
+                f"{method} {self.url}{path}: {response.status_code} {response.text[:200]}", response.status_code
+            )
         try:
             found = orjson.loads(response.content)
         except orjson.JSONDecodeError as error:

@@ -7,29 +7,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 import structlog
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api import claims
 from app.api.adding import Candidate
 from app.api.agents import AgentError, AttestationProxy
+from app.api.attestation import Attestation
 from app.api.cluster import ClusterError, NodeFacts, connect, derived_columns
 from app.api.services import Services
-from app.api.verification import Attestation, Graval, NodeAccess, Strategy, VerificationError
+from app.api.undoing import Progress, Undoing
+from app.api.verification import (
+    Graval,
+    KnownElsewhereError,
+    NodeAccess,
+    Strategy,
+    VerificationError,
+)
 from app.protocol import labels
 from app.storage import servers
 from app.storage.additions import NodeKind, NodeProfile
 from app.storage.engine import OUTAGES
-from app.storage.models import Gpu, Server
+from app.storage.models import Server
 from app.validators.errors import ValidatorError
-from app.validators.forgetting import forget_server
 
 COMPLETED: Final = "completed server bootstrapping in"
 FAILED: Final = "failed to bootstrap the server"
@@ -51,15 +56,6 @@ def line(message: str, at: datetime) -> bytes:
     return b"data: " + orjson.dumps({"timestamp": stamp, "message": message}) + b"\n\n"
 
 
-@dataclass
-class _Progress:
-    """What must be undone, in the order in which it was done."""
-
-    server_id: str | None = None
-    is_monitored: bool = False
-    is_advertised: bool = False
-
-
 class Bootstrap:
     """One server's bootstrap."""
 
@@ -67,7 +63,7 @@ class Bootstrap:
         self._services = services
         self._candidate = candidate
         self._messages: asyncio.Queue[str | None] = asyncio.Queue()
-        self._done = _Progress()
+        self._done = Progress()
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Chunks until the end. A client that goes away does not stop the work: it ends or is undone by itself."""
@@ -96,20 +92,29 @@ class Bootstrap:
     async def _attempt(self) -> None:
         """Everything to its end or back again, before the name is given free."""
         started = asyncio.get_running_loop().time()
+        limit = asyncio.timeout(TIMEOUT_SECONDS)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with limit:
                 await self._steps()
             elapsed = asyncio.get_running_loop().time() - started
             await self._say(f"{COMPLETED} {elapsed:.1f} seconds")
         except (BootstrapError, VerificationError, ClusterError, AgentError, ValidatorError) as error:
+            self._done.is_advertised &= not isinstance(error, KnownElsewhereError)
             await self._fail(str(error))
         except (SQLAlchemyError, *OUTAGES) as error:
+            if limit.expired():
+                await self._fail(f"it took longer than {TIMEOUT_SECONDS} s; the message before this says where it was")
+                return
             log.warning("the database failed during a bootstrap", error=str(error))
             await self._fail("the database is away or refused a row")
+        except Exception as error:
+            log.exception("a bootstrap failed by a mistake", server=self._candidate.request.name)
+            await self._fail(f"an error that nobody expected, {type(error).__name__}: the API's log has it")
 
     async def _fail(self, why: str) -> None:
         await self._say(f"{FAILED}: {why}")
-        await self._undo()
+        candidate = self._candidate
+        await Undoing(self._services.engine, candidate.validator, candidate.agent, self._say).undo(self._done)
 
     async def _steps(self) -> None:
         request = self._candidate.request
@@ -213,36 +218,6 @@ class Bootstrap:
             return Graval(services.engine, self._candidate.validator, services.graval, access)
         proxy = AttestationProxy(server.ip_address or "", services.settings.signer, services.clock)
         return Attestation(services.engine, self._candidate.validator, proxy)
-
-    async def _undo(self) -> None:
-        """Take back what was done; one failure does not stop the rest and never hides the first error."""
-        server_id = self._done.server_id
-        gpu_ids = await self._gpu_ids(server_id) if server_id is not None else []
-        if server_id is not None:
-            try:
-                async with AsyncSession(self._services.engine) as session, session.begin():
-                    await servers.remove(session, server_id)
-                await self._say("removed the server's row")
-            except (SQLAlchemyError, *OUTAGES) as error:
-                log.warning("a failed bootstrap left a row", server_id=server_id, error=str(error))
-                await self._say("the server's row could not be removed: run delete-node")
-        if server_id is not None and self._done.is_advertised:
-            try:
-                await forget_server(self._candidate.validator, server_id, gpu_ids)
-            except ValidatorError as error:
-                log.warning("the validator did not forget a server", server_id=server_id, error=str(error))
-        if self._done.is_monitored:
-            try:
-                await self._candidate.agent.stop_monitoring()
-            except AgentError as error:
-                log.warning("an agent goes on reporting", agent=self._candidate.agent.url, error=str(error))
-
-    async def _gpu_ids(self, server_id: str) -> list[str]:
-        try:
-            async with AsyncSession(self._services.engine) as session:
-                return list(await session.scalars(select(Gpu.gpu_id).where(Gpu.server_id == server_id)))
-        except (SQLAlchemyError, *OUTAGES):
-            return []  # the validator is asked for the server all the same
 
 
 _running: set[asyncio.Future[None]] = set()

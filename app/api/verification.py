@@ -13,25 +13,22 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.api.agents import AgentError, AttestationProxy
 from app.api.kubeconfig import ClusterFields, UserFields
 from app.protocol import labels
-from app.protocol.ports import NodePort
-from app.protocol.servers import DeviceInfo, NodeRegistration, RegisteredGpu, ServerRegistration, registered_gpus
+from app.protocol.servers import DeviceInfo, NodeRegistration, RegisteredGpu, registered_gpus
 from app.protocol.wire import bare_gpu_id
 from app.storage import servers
-from app.storage.additions import NodeKind, NodeProfile
 from app.storage.models import Gpu, Server
 from app.validators.client import ValidatorClient
-from app.validators.errors import RefusedError, UnreachableError, ValidatorError
+from app.validators.errors import RefusedError, ValidatorError
 from app.validators.forgetting import forget_server
 
-ATTEMPTS: Final = 5
-PAUSE_SECONDS: Final = 3.0
 GRAVAL_TIMEOUT_SECONDS: Final = 900.0
 GRAVAL_POLL_SECONDS: Final = 1.0
+CONFLICT: Final = 409
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +37,10 @@ Say = Callable[[str], Awaitable[None]]
 
 class VerificationError(Exception):
     """The node is not admitted; the message says why."""
+
+
+class KnownElsewhereError(VerificationError):
+    """The validator knew the server or its GPUs before: nothing of that is ours to undo, and it may be earning."""
 
 
 @dataclass(frozen=True)
@@ -79,76 +80,6 @@ class Strategy(Protocol):
 
 
 @dataclass(frozen=True)
-class Attestation:
-    """TEE nodes: the validator reads a quote from the node's attestation proxy (spec: protocol 4, steps 8 to 12)."""
-
-    engine: AsyncEngine
-    validator: ValidatorClient
-    proxy: AttestationProxy
-    pause_seconds: float = PAUSE_SECONDS
-
-    async def verify(self, server: Server, say: Say) -> None:
-        """See `Strategy`."""
-        try:
-            await self.proxy.check_health()
-            fingerprint = await self.proxy.certificate_sha256()
-        except AgentError as error:
-            raise VerificationError(f"the attestation service does not answer: {error}") from error
-        await say(f"attestation service is healthy, certificate {fingerprint[:16]}… pinned")
-        devices = await self._devices(server)
-        profile = NodeProfile(server_id=server.server_id, kind=NodeKind.TEE.value, certificate_sha256=fingerprint)
-        async with AsyncSession(self.engine) as session, session.begin():
-            await servers.save_profile(session, profile)
-        await insert_gpus(self.engine, server, devices)
-        await say(f"discovered {len(devices)} GPUs of model {server.labels.get(labels.GPU_SHORT_REF)}")
-        await self._register(server, devices)
-        await say("the validator verified the server")
-
-    async def _devices(self, server: Server) -> list[DeviceInfo]:
-        wanted = int(server.labels.get(labels.NVIDIA_GPU_COUNT, str(server.gpu_count)))
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(self.pause_seconds)
-            try:
-                devices = await self.proxy.devices()
-            except AgentError as error:
-                problem = str(error)
-                continue
-            if len(devices) == wanted:
-                return devices
-            problem = f"it lists {len(devices)} GPUs, the node's label says {wanted}"
-        raise VerificationError(f"the attestation service gave no usable list of GPUs: {problem}")
-
-    async def _register(self, server: Server, devices: list[DeviceInfo]) -> None:
-        host = server.ip_address or ""
-        try:
-            gpus = registered_gpus(devices, server.labels[labels.GPU_SHORT_REF], host, int(NodePort.ATTESTATION))
-        except ValueError as error:
-            raise VerificationError(str(error)) from error
-        body = ServerRegistration(host=host, id=server.server_id, name=server.name, gpus=gpus)
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self.validator.register_server(body)
-            except UnreachableError as error:
-                if await self._is_registered(server.server_id):
-                    return None
-                if attempt == ATTEMPTS - 1:
-                    raise VerificationError(f"the validator does not answer: {error}") from error
-                await asyncio.sleep(self.pause_seconds)
-            except RefusedError as error:
-                raise VerificationError(f"the validator refused the server: {error.status} {error.detail}") from error
-        return None
-
-    async def _is_registered(self, server_id: str) -> bool:
-        """Whether an attempt without an answer went through all the same."""
-        try:
-            return server_id in await self.validator.servers()
-        except ValidatorError:
-            return False
-
-
-@dataclass(frozen=True)
 class Graval:
     """Bare nodes: the validator has the GPUs work and checks the result (spec: graval 2.4)."""
 
@@ -164,7 +95,7 @@ class Graval:
             raise VerificationError("no GraVal bootstrap is configured here: bare nodes cannot be verified")
         await say("deploying the GraVal bootstrap service")
         async with self.bootstrap.running(server, self.access, say) as session:
-            wanted = int(server.labels.get(labels.NVIDIA_GPU_COUNT, str(server.gpu_count)))
+            wanted = labelled_count(server)
             if len(session.devices) != wanted:
                 raise VerificationError(f"GraVal found {len(session.devices)} GPUs, the node's label says {wanted}")
             await insert_gpus(self.engine, server, session.devices)
@@ -178,6 +109,8 @@ class Graval:
             )
             body = NodeRegistration(server_id=server.server_id, server_name=server.name, nodes=gpus)
             task_id, seed = await self.validator.register_nodes(body)
+        except RefusedError as error:
+            raise refusal("the GPUs", server.name, error) from error
         except (ValueError, ValidatorError) as error:
             raise VerificationError(f"the validator did not take the GPUs: {error}") from error
         try:
@@ -221,20 +154,51 @@ class Graval:
                 row.seed, row.verification_port = seed, port
 
 
+def refusal(what: str, name: str, error: RefusedError) -> VerificationError:
+    """What to say of a validator's refusal."""
+    why = f"the validator refused {what}: {error.status} {error.detail}"
+    if error.status != CONFLICT:
+        return VerificationError(why)
+    return KnownElsewhereError(f"{why}; if it is an old registration of {name}, run `delete-remote --name {name}`")
+
+
+def labelled_count(server: Server) -> int:
+    """How many GPUs the node's label promises.
+
+    Raises:
+        VerificationError: it is no number.
+    """
+    text = server.labels.get(labels.NVIDIA_GPU_COUNT, str(server.gpu_count))
+    if not (text.isascii() and text.isdigit()):
+        raise VerificationError(f"label {labels.NVIDIA_GPU_COUNT} of {server.name} is {text!r}, wanted a number")
+    return int(text)
+
+
 async def insert_gpus(engine: AsyncEngine, server: Server, devices: list[DeviceInfo]) -> None:
-    """Write a server's GPUs, unverified."""
-    async with AsyncSession(engine) as session, session.begin():
-        await servers.add_gpus(
-            session,
-            [
-                Gpu(
-                    gpu_id=bare_gpu_id(device.uuid),
-                    validator=server.validator,
-                    server_id=server.server_id,
-                    device_info=device.model_dump(exclude_unset=True),
-                    model_short_ref=server.labels.get(labels.GPU_SHORT_REF, ""),
-                    verified=False,
-                )
-                for device in devices
-            ],
+    """Write a server's GPUs, unverified.
+
+    Raises:
+        VerificationError: another server of ours has one of them, or two of them are one.
+    """
+    rows = [
+        Gpu(
+            gpu_id=bare_gpu_id(device.uuid),
+            validator=server.validator,
+            server_id=server.server_id,
+            device_info=device.model_dump(exclude_unset=True),
+            model_short_ref=server.labels.get(labels.GPU_SHORT_REF, ""),
+            verified=False,
         )
+        for device in devices
+    ]
+    gpu_ids = [row.gpu_id for row in rows]
+    try:
+        async with AsyncSession(engine) as session, session.begin():
+            await servers.add_gpus(session, rows)
+    except IntegrityError as error:
+        async with AsyncSession(engine) as session:
+            holders = sorted(await servers.names_of_gpus(session, gpu_ids))
+        what = (
+            f"GPUs of it belong to {', '.join(holders)}: run delete-node first" if holders else "it lists a GPU twice"
+        )
+        raise KnownElsewhereError(f"{server.name} cannot be added: {what}") from error

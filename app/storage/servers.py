@@ -46,6 +46,12 @@ async def add_gpus(session: AsyncSession, gpus: Sequence[Gpu]) -> None:
     await session.flush()
 
 
+async def names_of_gpus(session: AsyncSession, gpu_ids: Sequence[str]) -> set[str]:
+    """Names of the servers that have any of these GPUs."""
+    joined = select(Server.name).join(Gpu, Gpu.server_id == Server.server_id)
+    return set((await session.scalars(joined.where(Gpu.gpu_id.in_(gpu_ids)))).all())
+
+
 async def set_gpus_verified(session: AsyncSession, server_id: str) -> int:
     """Mark all GPUs of a server as verified; returns how many there are."""
     rows = await session.execute(

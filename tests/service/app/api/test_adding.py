@@ -18,9 +18,10 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.api import adding, bootstrap, claims
+from app.api.attestation import Attestation
 from app.api.leader import look_at_kubeconfigs
 from app.api.node_kubeconfigs import NotGrantedError
-from app.api.verification import Attestation, GravalSession, NodeAccess, Say
+from app.api.verification import GravalSession, NodeAccess, Say
 from app.protocol.servers import DeviceInfo
 from app.protocol.signing import Purpose
 from app.storage.models import Server
@@ -244,6 +245,74 @@ async def test_a_lost_answer_is_asked_about_before_a_second_registration(world: 
     assert messages[-1].startswith(COMPLETED), messages
     asked = [line.path for line in world.validator.state.asked if line.path in ("/servers/", "/miner/servers/")]
     assert asked == ["/servers/", "/miner/servers/", "/servers/"]
+
+
+async def test_a_server_that_our_database_lost_is_taken_as_the_validator_has_it(
+    world: World,
+) -> None:
+    assert (await world.add())[1][-1].startswith(COMPLETED)
+    before = dict(world.validator.state.nodes)
+    async with world.app.state.services.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM servers WHERE name = 'worker-1'"))
+    _, messages = await world.add()
+    assert messages[-1].startswith(COMPLETED), messages
+    assert world.validator.state.nodes == before
+    assert not [line for line in world.validator.state.asked if line.method == "DELETE"]
+
+
+async def test_a_server_that_the_validator_knows_otherwise_is_not_deleted_there(world: World) -> None:
+    assert (await world.add())[1][-1].startswith(COMPLETED)
+    async with world.app.state.services.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM servers WHERE name = 'worker-1'"))
+    world.validator.state.servers["uid-of-worker-1"]["ip"] = "192.0.2.77"
+    assert "run `delete-remote --name worker-1`" in await failure_of(world)
+    assert list(world.validator.state.servers) == ["uid-of-worker-1"]
+    assert await world.rows("SELECT name FROM servers WHERE name = 'worker-1'") == []
+
+
+async def test_gpus_of_another_server_are_named_with_it(world: World) -> None:
+    statement = "UPDATE gpus SET gpu_id = :gpu WHERE gpu_id = (SELECT min(gpu_id) FROM gpus) RETURNING server_id"
+    async with world.app.state.services.engine.begin() as connection:
+        holder = (await connection.execute(text(statement), {"gpu": world.worker.devices[0]["uuid"]})).scalar_one()
+    (name,) = await world.rows(f"SELECT name FROM servers WHERE server_id = '{holder}'")
+    await expect_nothing_left(world, await failure_of(world), f"belong to {name}: run delete-node first")
+
+
+async def test_a_label_that_is_no_number_leaves_nothing(world: World) -> None:
+    world.worker.labels["nvidia.com/gpu.count"] = "two"
+    await expect_nothing_left(world, await failure_of(world), "is 'two', wanted a number")
+
+
+async def test_a_mistake_of_ours_leaves_nothing_and_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(*_: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(Attestation, "verify", mistaken)
+    message = await failure_of(world)
+    await expect_nothing_left(world, message, "an error that nobody expected, KeyError")
+    assert "secret" not in message
+
+
+async def test_an_adding_that_takes_too_long_says_so_and_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(*_: object) -> None:
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(Attestation, "verify", endless)
+    monkeypatch.setattr(bootstrap, "TIMEOUT_SECONDS", 2)
+    await expect_nothing_left(world, await failure_of(world), "it took longer than 2 s")
+
+
+async def test_a_row_stays_while_the_validator_cannot_be_made_to_forget(world: World) -> None:
+    world.validator.faults.add(Fault("POST /servers/", FaultKind.REFUSE, status=400, times=1))
+    world.validator.faults.add(Fault("DELETE /servers/*", FaultKind.REFUSE, status=403, times=1))
+    _, messages = await world.add()
+    assert "the validator may still know the server, so its row stays: add the node again to clear both" in messages
+    assert await world.rows("SELECT name FROM servers WHERE name = 'worker-1'") == ["worker-1"]
+    assert not world.worker.is_monitored
+    _, messages = await world.add()
+    assert messages[-1].startswith(COMPLETED), messages
 
 
 async def test_graval_that_is_not_configured_says_so(world: World) -> None:

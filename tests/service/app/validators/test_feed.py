@@ -278,7 +278,7 @@ async def test_a_fact_that_the_database_refuses_holds_up_no_other(
             return (await deployments(engine))[0].instance_id == "i-1"
 
         async def acknowledged() -> bool:
-            return (await redis.xpending("headframe:events", FACTS_GROUP))["pending"] == 0
+            return bool((await redis.xpending("headframe:events", FACTS_GROUP))["pending"] == 0)
 
         async with running(link.run()):
             await until(applied)
