@@ -10,21 +10,19 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from agent.cache.ledger import record_uses
+from agent.cache.locking import LOCK_WAIT_SECONDS, exclusive
 from agent.cache.planning import CachePlan, CachePolicy, Deletion, plan_cleaning
 from agent.cache.scan import CacheEntry, scan_cache
 
-_LOCK: Final = ".headframe-cleaner.lock"
 #: A program that uses a chute's directory may hold this file in it locked (flock): then nothing in it is deleted.
 IN_USE: Final = ".headframe-in-use.lock"
-LOCK_WAIT_SECONDS: Final = 60.0
-_LOCK_POLL_SECONDS: Final = 0.2
 #: What stands in a lock's place is no lock: nothing is there, or a link, or a socket.
 _NO_LOCK: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 
@@ -58,10 +56,6 @@ class CleaningReport:
         return ExitCode.OK if not self.problems and self.is_within_limit else ExitCode.PARTIAL
 
 
-class CacheBusyError(RuntimeError):
-    """Another cleaner works on this cache for longer than we wait: it does what we came for."""
-
-
 def clean(
     root: Path,
     policy: CachePolicy,
@@ -71,7 +65,7 @@ def clean(
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
     now: Callable[[], float] = time.time,
 ) -> CleaningReport:
-    """Bring a cache within its limits.
+    """Bring a cache within its limits. The chutes that the policy protects are in use: the ledger is told so first.
 
     Raises:
         CacheBusyError: another cleaner did not finish in time.
@@ -79,11 +73,12 @@ def clean(
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no directory; mount the cache there or set HF_HOME")
-    with _exclusive(root / _LOCK, lock_wait_seconds):
+    with exclusive(root, lock_wait_seconds):
+        problems = [] if dry_run else _told(root, policy, now())
         scan = scan_cache(root, civitai)
+        problems += scan.problems
         plan = plan_cleaning(scan, policy, now())
         done: list[Deletion] = []
-        problems = list(scan.problems)
         for deletion in plan.deletions:
             problem = None if dry_run else _delete(deletion.entry, root)
             if problem is None:
@@ -91,6 +86,15 @@ def clean(
             else:
                 problems.append(problem)
         return _report(plan, policy, done, problems, is_complete=not scan.problems, dry_run=dry_run)
+
+
+def _told(root: Path, policy: CachePolicy, now: float) -> list[str]:
+    """Tell the ledger who is in use; what went wrong. A full disk is such a thing, and no reason not to clean it."""
+    try:
+        problem = record_uses(root, policy.protected_chutes, now)
+    except OSError as error:
+        problem = f"{error.filename or root}: {error.strerror}; no use was written down"
+    return [] if problem is None else [problem]
 
 
 def _report(
@@ -161,25 +165,3 @@ def _is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-@contextmanager
-def _exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while not _took(descriptor):
-            if time.monotonic() > deadline:
-                raise CacheBusyError(f"another cleaner has held {path} for {wait_seconds:g} s; it does the cleaning")
-            time.sleep(_LOCK_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _took(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from agent.cache.scan import CacheEntry, CacheScan
+from app.protocol.model_cache import EVERY_CHUTE
 
 GIB: Final = 1024**3
 _DAY_SECONDS: Final = 86_400
@@ -15,7 +16,11 @@ _RECENT_SECONDS: Final = _DAY_SECONDS
 
 @dataclass(frozen=True)
 class CachePolicy:
-    """Limits of one node. Age alone deletes nothing below the low-water mark: an old model that fits does no harm."""
+    """Limits of one node. Age alone deletes nothing below the low-water mark: an old model that fits does no harm.
+
+    Args:
+        protected_chutes: chutes that run or start on it now; with `EVERY_CHUTE` among them, all.
+    """
 
     max_age_days: int
     max_size_gb: int
@@ -54,7 +59,9 @@ class CachePlan:
 
 def is_protected(entry: CacheEntry, policy: CachePolicy, now: float) -> bool:
     """Never deleted: the starting chute's and running chutes' directories, and whatever was used within a day."""
-    return entry.chute_id in policy.protected_chutes or entry.last_used > now - _RECENT_SECONDS
+    if entry.chute_id and not policy.protected_chutes.isdisjoint({entry.chute_id, EVERY_CHUTE}):
+        return True
+    return entry.last_used > now - _RECENT_SECONDS
 
 
 def plan_cleaning(scan: CacheScan, policy: CachePolicy, now: float) -> CachePlan:

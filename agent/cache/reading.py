@@ -13,6 +13,7 @@ from typing import Final
 
 #: Unit of `st_blocks`, whatever the file system's own blocks are (stat(3type)).
 _BLOCK_BYTES: Final = 512
+_CHUTE_ID_LENGTH: Final = 36
 
 
 def directories(folder: Path) -> list[Path]:
@@ -28,6 +29,20 @@ def directories(folder: Path) -> list[Path]:
             return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def chute_directories(root: Path) -> list[Path]:
+    """The directories of a cache that are a chute's own, each named by its id: what the public cleaner takes for them.
+
+    Raises:
+        OSError: the cache cannot be read.
+    """
+    return [path for path in directories(root.resolve()) if is_chute_id(path.name)]
+
+
+def is_chute_id(name: str) -> bool:
+    """Whether a directory of this name is a chute's own."""
+    return len(name) == _CHUTE_ID_LENGTH
 
 
 def files_below(folder: Path) -> dict[Path, os.stat_result]:

@@ -7,23 +7,20 @@ lead into another chute's, and is not followed.
 
 from __future__ import annotations
 
-import errno
-import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from agent.cache.reading import allocated_bytes, directories, files_below, names_below
+from agent.cache.ledger import read_uses
+from agent.cache.reading import allocated_bytes, chute_directories, directories, files_below, names_below
 
 _REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
-_CHUTE_ID_LENGTH: Final = 36
 _LONGEST_REVISION_BYTES: Final = 256
 _MODEL_FILE: Final = ".safetensors"
-#: For whoever starts chutes to write: chute id -> Unix seconds of its last start.
-LEDGER: Final = ".headframe-usage.json"
 Found = TypeVar("Found")
 
 
@@ -73,12 +70,11 @@ def scan_cache(root: Path, civitai: Path | None = None) -> CacheScan:
         OSError: the root itself cannot be read.
     """
     found = _Findings()
-    ledger = found.read(root / LEDGER, _read_ledger) or {}
-    chutes = [path for path in directories(root.resolve()) if len(path.name) == _CHUTE_ID_LENGTH]
+    uses = found.uses_in(root)
     found.take_in(root, civitai or root / "civitai", "")
-    for path in chutes:
+    for path in chute_directories(root):
         found.take_in(path, path / "civitai", path.name)
-    return CacheScan(tuple(_with_ledger(found.entries, ledger)), tuple(found.problems))
+    return CacheScan(tuple(_with_uses(found.entries, uses)), tuple(found.problems))
 
 
 @dataclass
@@ -95,6 +91,14 @@ class _Findings:
                 self.entries += self.read(repository, partial(_revisions, chute_id=chute_id)) or ()
         for file in self.read(civitai, _model_files) or ():
             self.entries += self.read(file, partial(_single_file, chute_id=chute_id)) or ()
+
+    def uses_in(self, root: Path) -> Mapping[str, float] | None:
+        """When chutes last used their directories; None when nobody can tell."""
+        try:
+            return read_uses(root)
+        except OSError as error:
+            self.problems.append(f"{error.filename}: {error.strerror}; no chute's directory is touched")
+            return None
 
     def read(self, path: Path, how: Callable[[Path], Found]) -> Found | None:
         """Read one thing; what cannot be read becomes a problem, never a silent nothing."""
@@ -189,27 +193,13 @@ def _measured(status: os.stat_result) -> _Blob:
     return _Blob(allocated_bytes(status), max(status.st_atime, status.st_mtime))
 
 
-def _with_ledger(entries: Iterable[CacheEntry], ledger: Mapping[str, float]) -> list[CacheEntry]:
-    return [
-        CacheEntry(
-            entry.name,
-            entry.root,
-            entry.paths,
-            entry.size_bytes,
-            max(entry.last_used, ledger.get(entry.chute_id, 0.0)),
-            entry.chute_id,
-        )
-        for entry in entries
-    ]
+def _with_uses(entries: Iterable[CacheEntry], uses: Mapping[str, float] | None) -> list[CacheEntry]:
+    return [replace(entry, last_used=max(entry.last_used, _use_of(entry.chute_id, uses))) for entry in entries]
 
 
-def _read_ledger(path: Path) -> dict[str, float]:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise OSError(errno.EBADMSG, "no JSON object, so the files alone tell when they were used", str(path))
-    return {str(name): float(value) for name, value in content.items() if isinstance(value, int | float)}
+def _use_of(chute_id: str, uses: Mapping[str, float] | None) -> float:
+    """The last use by a chute that was written down; none by the common places, which no chute has mounted."""
+    if not chute_id:
+        return -math.inf
+    # Where nobody can tell it is not over.
+    return math.inf if uses is None else uses.get(chute_id, -math.inf)

@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agent.cache.cleaning import LOCK_WAIT_SECONDS
-from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride, limits_of
+from agent.cache.locking import LOCK_WAIT_SECONDS
+from app.protocol.labels import CHUTES_NAMESPACE
+from app.protocol.model_cache import DEFAULT_LIMITS, CacheLimits, CacheOverride, limits_of, protected_by
 
 
 class CleanerSettings(BaseSettings):
@@ -20,8 +21,12 @@ class CleanerSettings(BaseSettings):
     civitai_home: Path | None = None
     #: The chute that is about to start: its cache is never touched.
     cleanup_exclude: str = ""
-    #: Chutes with a running pod on this node, as the job builder knows them.
+    #: Chutes that run or start on this node, as the job builder knows them; `*`: every chute is left alone.
     cleanup_protect: str = ""
+    #: Whether to ask the node's own API server which chutes run. Without an answer nothing is deleted.
+    cleanup_protect_running: bool = False
+    #: Where chutes' pods are.
+    namespace: str = CHUTES_NAMESPACE
     cache_max_age_days: int = Field(DEFAULT_LIMITS.max_age_days, ge=0)
     cache_max_size_gb: int = Field(DEFAULT_LIMITS.max_size_gb, ge=0)
     cache_overrides: dict[str, CacheOverride | int] = Field(default_factory=dict)
@@ -44,5 +49,4 @@ class CleanerSettings(BaseSettings):
     @property
     def protected_chutes(self) -> frozenset[str]:
         """Chute ids whose directories are not touched."""
-        names = f"{self.cleanup_exclude},{self.cleanup_protect}".split(",")
-        return frozenset(name.strip() for name in names if name.strip())
+        return protected_by(self.cleanup_exclude) | protected_by(self.cleanup_protect)

@@ -10,19 +10,12 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 
 import httpx
 
 from agent.cleanup.decision import Removal, decide
 from app.protocol.channels import ResourceType
-from app.protocol.cluster_access import (
-    ClusterAccess,
-    KubeconfigError,
-    in_cluster_access,
-    open_client,
-    parse_kubeconfig,
-)
+from app.protocol.cluster_access import KubeconfigError, open_client, own_access
 from app.protocol.kubernetes_reads import ClusterReadError, Collection, list_collection
 from app.protocol.labels import CHUTES_NAMESPACE
 
@@ -63,17 +56,10 @@ async def _remove(client: httpx.AsyncClient, removal: Removal) -> str | None:
     return None if response.status_code in {200, 202, 404, 409} else f"API answered {response.status_code}"
 
 
-def _access() -> ClusterAccess:
-    kubeconfig = os.environ.get("KUBECONFIG")
-    if kubeconfig:
-        return parse_kubeconfig(Path(kubeconfig).read_text(), allow_files=True)
-    return in_cluster_access(os.environ)
-
-
 async def _main() -> int:
     namespace = os.environ.get("NAMESPACE", CHUTES_NAMESPACE)
     try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS), open_client(_access()) as client:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), open_client(own_access(os.environ)) as client:
             removed, problems = await clean_up(client, namespace, time.time())
     except (ClusterReadError, KubeconfigError, TimeoutError, OSError) as error:
         print(json.dumps({"fatal": str(error) or type(error).__name__}))

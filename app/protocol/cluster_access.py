@@ -2,7 +2,7 @@
 
 Only static credentials are taken. A kubeconfig may come from a machine that is not ours: one that names a command to
 run (`exec`, `auth-provider`) or, unless the caller allows it, a file to read is refused, never followed. Nothing falls
-back to the environment or to `~/.kube/config`.
+back to `~/.kube/config`, nor to an environment that the caller did not pass in.
 """
 
 from __future__ import annotations
@@ -95,6 +95,19 @@ def in_cluster_access(environment: Mapping[str, str], folder: Path = _SERVICE_AC
         raise KubeconfigError(f"the service account token cannot be read: {error.strerror}") from None
     address = f"[{host}]" if ":" in host else host
     return ClusterAccess("in-cluster", f"https://{address}:{port}", certificate_authority=authority, token=token)
+
+
+def own_access(environment: Mapping[str, str]) -> ClusterAccess:
+    """The access of a program that an operator or a node started: KUBECONFIG's where it is set, else its pod's.
+
+    Raises:
+        KubeconfigError: neither can be used.
+        OSError: the file that KUBECONFIG names cannot be read.
+    """
+    kubeconfig = environment.get("KUBECONFIG")
+    if kubeconfig:
+        return parse_kubeconfig(Path(kubeconfig).read_text(), allow_files=True)
+    return in_cluster_access(environment)
 
 
 def open_client(access: ClusterAccess) -> httpx.AsyncClient:

@@ -1,12 +1,13 @@
-"""Limits of a node's model cache, and what one node has instead of the fleet's (spec: agent-monitor 15.1). Pure.
+"""What stack, Gepetto and cleaner tell each other of a node's model cache (spec: agent-monitor 15.1, 20.6). Pure.
 
-The environment variable CACHE_OVERRIDES carries them as JSON from the stack to Gepetto and to the cleaner: by node
+The environment variable CACHE_OVERRIDES carries limits as JSON from the stack to Gepetto and to the cleaner: by node
 name, a number for the size alone (the public form), or an object. Sizes are GiB, whatever the public name says.
+CLEANUP_PROTECT carries the chutes of a node from Gepetto to the cleaner that runs before one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,12 @@ class CacheLimits:
     max_age_days: int
     max_size_gb: int
 
+
+#: In the place of chute ids: every chute of the node.
+EVERY_CHUTE: Final = "*"
+#: Linux takes 128 KiB for one environment variable, and the objects of a cluster have a limit too. A node has a place
+#: for far fewer chutes than fit in here.
+LONGEST_PROTECTION_BYTES: Final = 32 * 1024
 
 #: The public chart's values.
 DEFAULT_LIMITS: Final = CacheLimits(max_age_days=30, max_size_gb=500)
@@ -43,3 +50,19 @@ def limits_of(node_name: str, fleet: CacheLimits, overrides: Mapping[str, CacheO
         return CacheLimits(fleet.max_age_days, override)
     age, size = override.max_age_days, override.max_size_gb
     return CacheLimits(fleet.max_age_days if age is None else age, fleet.max_size_gb if size is None else size)
+
+
+def protection_of(chute_ids: Iterable[str]) -> str:
+    """The value of CLEANUP_PROTECT: each id once, sorted, separated by commas.
+
+    What cannot be said in full protects all: a list that was cut would give the rest up.
+    """
+    names = sorted(set(chute_ids))
+    text = ",".join(names)
+    is_sayable = len(text.encode()) <= LONGEST_PROTECTION_BYTES and not any("," in name for name in names)
+    return text if is_sayable else EVERY_CHUTE
+
+
+def protected_by(text: str) -> frozenset[str]:
+    """The chute ids in such a value; `EVERY_CHUTE` may be among them."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())

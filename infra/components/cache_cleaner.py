@@ -1,4 +1,7 @@
-"""Keeps a node's model cache within its limits, hourly, with the node's own limits where it has some."""
+"""Keeps a node's model cache within its limits, hourly, with the node's own limits where it has some.
+
+It asks the node's API server which chutes run, and deletes nothing without an answer.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from typing import Final
 
 from pulumi import ResourceOptions
 
-from infra.components.network import Traffic
+from app.protocol.ports import HostPort
+from infra.components.network import Traffic, to_machines
 from infra.components.node_program import NodeProgramArgs
 from infra.components.pod import Mount, Pod, Program
+from infra.components.rights import Rights, Rule
 from infra.components.workload import Scheduled, ScheduledArgs
 from infra.images.names import ImageName
 from infra.settings.model_cache import cleaner_environment
@@ -20,10 +25,11 @@ _CACHE: Final = "/cache"
 _SCHEDULE: Final = "23 * * * *"
 _MEMORY_MIB: Final = 256
 _DEADLINE_SECONDS: Final = 1800
+_RULES: Final = (Rule(resources=("pods",), verbs=("list",)),)
 
 
 def cache_cleaner(args: NodeProgramArgs, opts: ResourceOptions) -> Scheduled:
-    """CronJob `cache-cleaner`. It speaks to nobody and owns no file: root over the cache folder alone."""
+    """CronJob `cache-cleaner`: root over the cache folder alone, and nothing to say to the cluster but one question."""
     program = Program(
         name=NAME,
         image=args.place.reference(ImageName.CACHE_CLEANER),
@@ -35,7 +41,8 @@ def cache_cleaner(args: NodeProgramArgs, opts: ResourceOptions) -> Scheduled:
             "CIVITAI_HOME": f"{_CACHE}/civitai",
             **cleaner_environment(args.settings.model_cache, {args.node.name: args.node.model_cache}),
             "NODE_NAME": args.node.name,
-            # Running chutes hold GPUs for days: what they use is known by locks and by times of use, not by idle GPUs.
+            "CLEANUP_PROTECT_RUNNING": "true",
+            # Running chutes hold GPUs for days: what they use is known by their pods, locks and times of use.
             "GPU_IDLE_SECONDS": "0",
         },
         mounts=(
@@ -51,8 +58,9 @@ def cache_cleaner(args: NodeProgramArgs, opts: ResourceOptions) -> Scheduled:
         f"{args.node.name}-{NAME}",
         ScheduledArgs(
             place=args.place,
-            pod=Pod(main=program, service_account=NAME, restart_policy="Never"),
-            traffic=Traffic(),
+            pod=Pod(main=program, service_account=NAME, uses_cluster=True, restart_policy="Never"),
+            traffic=Traffic(egress=(to_machines(HostPort.KUBERNETES_API),)),
+            rights=Rights(rules=_RULES),
             schedule=_SCHEDULE,
             deadline_seconds=_DEADLINE_SECONDS,
             after=args.after,

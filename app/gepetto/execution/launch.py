@@ -208,7 +208,9 @@ class Launcher:
 
 def plan_of(order: LaunchOrder, facts: Mapping[str, object], config: LaunchConfig) -> DeploymentPlan:
     """The manifest inputs of a launch."""
-    runtime = facts["chutes_version"]
+    runtime, neighbours = facts["chutes_version"], facts["neighbours"]
+    if not isinstance(neighbours, list):
+        raise TypeError(f"the neighbours of a launch are a list, got {type(neighbours).__name__}")
     return DeploymentPlan(
         deployment_id=order.deployment_id,
         chute_id=order.intent.chute_id,
@@ -231,6 +233,7 @@ def plan_of(order: LaunchOrder, facts: Mapping[str, object], config: LaunchConfi
         job_ports=order.job_ports if order.intent.job_id else (),
         filename=str(facts["filename"] or ""),
         code=str(facts["code"] or ""),
+        neighbours=tuple(sorted(map(str, neighbours))),
     )
 
 

@@ -111,10 +111,13 @@ _PRUNE: Final = (
     "DELETE FROM gepetto_failures WHERE until < now() - make_interval(days => :days)",
 )
 
+# Neighbours by their rows: one is there from before a copy's first object until after its last pod.
 _PLAN: Final = text("""
 SELECT c.chute_id, c.version, c.image, c.ref_str, c.chutes_version, c.tee, c.filename,
        CASE WHEN c.tee THEN '' ELSE c.code END AS code, s.validator, s.server_id, s.name AS server_name,
-       s.ip_address, s.cpu_per_gpu, s.memory_per_gpu, s.seed
+       s.ip_address, s.cpu_per_gpu, s.memory_per_gpu, s.seed,
+       ARRAY(SELECT DISTINCT d.chute_id FROM deployments d
+              WHERE d.server_id = s.server_id AND d.chute_id <> c.chute_id) AS neighbours
   FROM chutes c, servers s WHERE c.chute_id = :chute_id AND s.server_id = :server_id
 """)
 

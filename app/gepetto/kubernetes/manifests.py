@@ -16,7 +16,7 @@ from app.gepetto.kubernetes.plan import (
     service_name,
 )
 from app.protocol import labels
-from app.protocol.model_cache import limits_of
+from app.protocol.model_cache import limits_of, protection_of
 from app.protocol.ports import ChutePort
 from app.protocol.wire import driver_gpu_id, version_tuple
 
@@ -103,6 +103,7 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
         "env": _variables(
             {
                 "CLEANUP_EXCLUDE": plan.chute_id,
+                **_protection(plan),
                 "HF_HOME": "/cache",
                 "CIVITAI_HOME": "/cache/civitai",
                 "CACHE_MAX_AGE_DAYS": str(limits.max_age_days),
@@ -113,6 +114,11 @@ def _cache_container(plan: DeploymentPlan, settings: PodSettings) -> JsonObject:
             }
         ),
     }
+
+
+def _protection(plan: DeploymentPlan) -> dict[str, str]:
+    """Of our cleaner alone: whose models it leaves alone besides. Nothing where the chute will be alone."""
+    return {"CLEANUP_PROTECT": protection_of(plan.neighbours)} if plan.neighbours else {}
 
 
 def _chute_container(

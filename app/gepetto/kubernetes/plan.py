@@ -59,7 +59,10 @@ class JobPort:
 
 @dataclass(frozen=True)
 class DeploymentPlan:
-    """One deployment to be. Memory is in GiB, disk in GiB; `token` is a secret and shows in no repr."""
+    """One deployment to be. Memory is in GiB, disk in GiB; `token` is a secret and shows in no repr.
+
+    `neighbours` are the other chutes with a deployment on the server, whatever its state: their models are in use.
+    """
 
     deployment_id: str
     chute_id: str
@@ -83,6 +86,7 @@ class DeploymentPlan:
     filename: str = ""
     code: str = field(default="", repr=False)
     seed: int | None = None
+    neighbours: tuple[str, ...] = ()
 
     @property
     def runtime(self) -> tuple[int, int, int]:

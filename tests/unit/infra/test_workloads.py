@@ -79,6 +79,19 @@ def test_only_the_cache_cleaner_is_root_and_it_sees_the_cache_alone(recording: R
             assert paths == [CACHE_FOLDER]
 
 
+def test_the_cache_cleaner_asks_which_chutes_run_and_may_do_no_more(recording: Recording) -> None:
+    assert environment(recording, "gpu-0-cache-cleaner")["CLEANUP_PROTECT_RUNNING"] == "true"
+    role = recording.one("kubernetes:rbac.authorization.k8s.io/v1:Role", "gpu-0-cache-cleaner").inputs
+    assert role["metadata"]["namespace"] == "chutes"
+    assert [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in role["rules"]] == [
+        ([""], ["pods"], ["list"])
+    ]
+    policy = recording.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "gpu-0-cache-cleaner").inputs["spec"]
+    assert policy["ingress"] == []
+    ((api_server,),) = [[int(port["port"]) for port in rule["ports"]] for rule in policy["egress"]]
+    assert api_server == 6443
+
+
 def test_every_pod_of_ours_has_a_policy_and_an_account_of_its_own(recording: Recording) -> None:
     policies = [item.inputs["spec"] for item in recording.of_type("kubernetes:networking.k8s.io/v1:NetworkPolicy")]
     selected = [policy["podSelector"].get("matchLabels", {}) for policy in policies]

@@ -56,6 +56,27 @@ async def test_27_02_of_concurrent_launches_on_the_same_gpus_one_wins_and_the_ot
     assert await stage.count("gepetto_journal", "done_at IS NULL") == 0
 
 
+async def test_a_launch_tells_the_cleaner_which_other_chutes_run_or_start_on_its_server(stage: Stage) -> None:
+    executor = await prepared(stage)
+    await stage.add_server(1)
+    for number in (1, 2, 3, 4):
+        await stage.add_chute(number)
+    for row, (number, server, gpu) in enumerate([(4, 0, 7), (1, 0, 6), (2, 1, 0), (1, 0, 5)]):
+        gpu_ids = (f"{server:04x}{gpu:028x}",)
+        assert await stage.store.reserve(f"r{row}", f"chute-{number:03}", "1", f"server-{server:03}", gpu_ids, None)
+    await executor.launcher.launch(order("d1"))
+    await executor.launcher.launch(order("d2", gpus=(2, 3)))
+    for name in ("chute-d1", "chute-d2"):
+        job = (await stage.clusters.of("server-000")).jobs[name]
+        (cleaner,) = job["spec"]["template"]["spec"]["initContainers"]  # type: ignore[index]
+        told = {entry["name"]: entry["value"] for entry in cleaner["env"]}
+        assert told["CLEANUP_EXCLUDE"] == "chute-000"
+        assert told["CLEANUP_PROTECT"] == "chute-001,chute-004", "a second copy is excluded already"
+    await executor.launcher.launch(order("d3", gpus=(1, 2), server=1))
+    job = (await stage.clusters.of("server-001")).jobs["chute-d3"]
+    assert "'CLEANUP_PROTECT', 'value': 'chute-002'" in str(job)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 423, 500])
 async def test_27_03_a_refused_token_leaves_nothing_and_is_remembered(stage: Stage, status: int) -> None:
     executor = await prepared(stage)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from agent.cache import planning
 from agent.cache.cleaning import IN_USE, ExitCode, clean
+from agent.cache.ledger import LEDGER
 from agent.cache.planning import CachePolicy, Reason, is_protected, plan_cleaning
-from agent.cache.scan import LEDGER, CacheEntry, CacheScan, scan_cache
+from agent.cache.scan import CacheEntry, CacheScan, scan_cache
 from agent.cache.settings import CleanerSettings
 from app.protocol.model_cache import CacheLimits
 from tests.support.caches import DAY, add_file, add_repository, age
@@ -124,7 +125,7 @@ def test_the_ledger_of_the_job_builder_makes_a_chute_young(tmp_path: Path) -> No
     (tmp_path / LEDGER).write_text(json.dumps({CHUTE: time.time()}))
     clean(tmp_path, policy())
     assert kept.exists()
-    (tmp_path / LEDGER).write_text("{damaged")
+    (tmp_path / LEDGER).unlink()
     clean(tmp_path, policy())
     assert not kept.exists()
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.cache.cleaning import IN_USE, CleaningReport, ExitCode, clean
+from agent.cache.ledger import LEDGER
 from agent.cache.planning import GIB, CachePolicy
-from agent.cache.scan import LEDGER, scan_cache
+from agent.cache.scan import scan_cache
 from tests.support.caches import DAY, add_file, add_repository, age
 from tests.support.unprivileged import folder_of_nobody, unprivileged
 

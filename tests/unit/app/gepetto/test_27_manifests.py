@@ -46,6 +46,7 @@ CASES = {
     "no TEE, newer": replace(PLAN, tee=False, chutes_version="0.3.61"),
     "job with attestation port": replace(PLAN, job_id="job-1", job_ports=PORTS, disk_gb=50),
     "job without attestation port": replace(PLAN, chutes_version="0.5.9", job_id="job-1", job_ports=PORTS),
+    "beside others": replace(PLAN, neighbours=("chute-3", "chute-2")),
     "no token": replace(PLAN, token=None, config_id=None, seed=42, chutes_version="0.2.9", tee=False, filename="c.py"),
 }
 
@@ -101,6 +102,24 @@ def test_27_01_a_node_may_have_cache_limits_of_its_own(override: CacheOverride |
     job = str(manifests.job(PLAN, settings, node_ports(PLAN)))
     assert f"'CACHE_MAX_AGE_DAYS', 'value': '{age}'" in job
     assert f"'CACHE_MAX_SIZE_GB', 'value': '{size}'" in job
+
+
+def cleaner_environment(plan: DeploymentPlan) -> dict[str, str]:
+    spec = manifests.job(plan, SETTINGS, node_ports(plan))["spec"]
+    assert isinstance(spec, dict)
+    (cleaner,) = spec["template"]["spec"]["initContainers"]
+    return {entry["name"]: entry["value"] for entry in cleaner["env"]}
+
+
+def test_the_cleaner_is_told_of_the_nodes_other_chutes_and_of_nothing_where_there_are_none() -> None:
+    beside = replace(PLAN, neighbours=("chute-3", "chute-2"))
+    assert cleaner_environment(beside)["CLEANUP_PROTECT"] == "chute-2,chute-3"
+    assert (
+        cleaner_environment(replace(PLAN, neighbours=tuple(f"{n:036}" for n in range(4000))))["CLEANUP_PROTECT"] == "*"
+    )
+    assert cleaner_environment(beside) == {**cleaner_environment(PLAN), "CLEANUP_PROTECT": "chute-2,chute-3"}
+    environments = [environment(plan, node_ports(plan)) for plan in (beside, PLAN)]
+    assert environments[0] == environments[1], "the validator compares the chute's own"
 
 
 def test_27_01_job_ports_reach_environment_and_container_with_and_without_attestation() -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.protocol.cluster_access import KubeconfigError, in_cluster_access, open_client, parse_kubeconfig
+from app.protocol.cluster_access import (
+    KubeconfigError,
+    in_cluster_access,
+    open_client,
+    own_access,
+    parse_kubeconfig,
+)
 
 
 def document(user: dict[str, Any] | None = None, cluster: dict[str, Any] | None = None) -> str:
@@ -75,3 +81,12 @@ async def test_a_pod_has_the_access_that_kubernetes_gives_it(tmp_path: Path) -> 
         in_cluster_access({}, tmp_path)
     with pytest.raises(KubeconfigError, match="cannot be read"):
         in_cluster_access(environment, tmp_path / "missing")
+
+
+def test_a_program_takes_the_kubeconfig_that_it_was_given_before_its_pods_access(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(document())
+    pod = {"KUBERNETES_SERVICE_HOST": "10.43.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    given = own_access({**pod, "KUBECONFIG": str(tmp_path / "config")})
+    assert given == parse_kubeconfig(document())
+    with pytest.raises(KubeconfigError, match="this is no pod"):
+        own_access({})
