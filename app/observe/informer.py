@@ -90,6 +90,8 @@ class ClusterInformer:
             except* _FAILURES as group:
                 error = group.exceptions[0]
                 _log.info("direct informer stopped", cluster=self._cluster, error=str(error) or type(error).__name__)
+            except* Exception:  # a kubeconfig that no client can be made of; the other clusters are not to blame
+                _log.exception("direct informer failed by a mistake", cluster=self._cluster)
             finally:
                 self._services.followed.discard(self._cluster)
                 self._services.metrics.informer_synced.labels(self._cluster).set(0)

@@ -33,6 +33,7 @@ _START_TIMEOUT_SECONDS: Final = 30.0
 _STATUS_TIMEOUT_SECONDS: Final = 5.0
 _LONGEST_BACKOFF_SECONDS: Final = 1800.0
 _MISSING_SECONDS: Final = 60.0
+_FAILURES: Final = (RedisError, OSError, TimeoutError, ObservationUnavailableError, InventoryUnavailableError)
 _log = structlog.get_logger(__name__)
 
 
@@ -119,14 +120,16 @@ class Reconciler:
             try:
                 if await self._holds_lock():
                     await self.reconcile()
-            except (RedisError, OSError, TimeoutError, ObservationUnavailableError, InventoryUnavailableError) as error:
+            except* _FAILURES as group:  # agents are looked after together: their failures come as a group
+                error = group.exceptions[0]
                 _log.warning("reconciliation skipped", error=str(error) or type(error).__name__)
 
     async def reconcile(self) -> None:
         """One pass.
 
         Raises:
-            InventoryUnavailableError, ObservationUnavailableError, redis.RedisError: a store does not answer.
+            InventoryUnavailableError, ObservationUnavailableError, redis.RedisError: a store does not answer; in an
+                ExceptionGroup where that happened while agents were looked after.
         """
         servers = {server.name: server for server in await self._inventory.servers()}
         await self._forget_missing(servers)

@@ -153,7 +153,8 @@ def _passing_file(content: bytes) -> Iterator[str]:
 
 
 def _named(document: Mapping[str, Any], section: str, name: str, inner: str) -> Mapping[str, Any]:
-    for entry in document.get(section) or ():
+    entries = document.get(section)
+    for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(inner), dict):
             found: Mapping[str, Any] = entry[inner]
             return found
