@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-import structlog
 from fastapi import FastAPI
 
 from app.api import deployments, errors, health, leader, openapi, registry, servers, why
@@ -21,6 +19,7 @@ from app.api.registry import TokenCache
 from app.api.services import open_services
 from app.api.settings import Settings
 from app.api.verification import GravalBootstrap
+from app.protocol.program_log import configure_log
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Miner API of Headframe. Routes without a lock sign need no signature."
@@ -57,8 +56,7 @@ def create_app(
 
 def create() -> FastPath:
     """The application of the environment's settings."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+    configure_log(os.environ.get("LOG_LEVEL", "INFO"))
     settings = Settings()
     _ = settings.signer.ss58  # a wrong key is a start-up error, not a refused request later
     app = FastPath(create_app(settings))

@@ -17,6 +17,7 @@ from app.audit.chain import BittensorCommitter, ChainCommitError
 from app.audit.exporter import AuditExporter, audit_rows
 from app.audit.prometheus import PrometheusError, read_start, read_usages
 from app.audit.report import Bucket, build_report, uptime_message
+from app.protocol.program_log import configure_log
 from app.protocol.signing import Signer
 from app.protocol.validators import Validators
 from app.storage.engine import create_engine
@@ -74,6 +75,7 @@ async def export(settings: AuditSettings, bucket: Bucket) -> bool:
 
 
 async def _main() -> int:
+    configure_log()
     settings = AuditSettings()  # the environment fills it
     bucket = Bucket.last_full(datetime.now(UTC))
     try:

@@ -16,6 +16,7 @@ from app.gepetto.execution.leader import Leadership
 from app.gepetto.http import Surface, create_app
 from app.gepetto.process import Process
 from app.gepetto.settings import GepettoSettings, read_configuration
+from app.protocol.program_log import configure_log
 
 
 class HttpServer(uvicorn.Server):
@@ -52,6 +53,7 @@ async def serve(process: Process, port: int) -> None:
 
 async def main() -> int:
     """Read the settings, compose, serve."""
+    configure_log()
     try:
         settings = GepettoSettings()
     except ValidationError as error:

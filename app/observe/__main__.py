@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
-import structlog
 import uvicorn
 
 from app.observe.api.application import create_application
 from app.observe.settings import MonitorSettings
+from app.protocol.program_log import configure_log
 
 
 def main() -> None:
     """Serve until told to stop."""
     settings = MonitorSettings()  # the environment fills it
-    level = logging.getLevelNamesMapping()[settings.log_level]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+    configure_log(settings.log_level)
     uvicorn.run(
         create_application(settings),
         host="0.0.0.0",

@@ -90,7 +90,7 @@ class ClusterInformer:
             except* _FAILURES as group:
                 error = group.exceptions[0]
                 _log.info("direct informer stopped", cluster=self._cluster, error=str(error) or type(error).__name__)
-            except* Exception:  # a kubeconfig that no client can be made of; the other clusters are not to blame
+            except* Exception:  # noqa: BLE001 - a kubeconfig that no client can be made of stops no other informer
                 _log.exception("direct informer failed by a mistake", cluster=self._cluster)
             finally:
                 self._services.followed.discard(self._cluster)
