@@ -130,17 +130,17 @@ class ClusterRoutes:
         cluster = request.path_params["cluster"]
         agent = request.headers.get(AGENT_VERSION_HEADER, "")
         source = Source.OWN_AGENT if agent.startswith("headframe/") else Source.FOREIGN_AGENT
-        async with self._snapshots:
-            with Spool() as spool:
-                await self.gate.receive(request, spool, SNAPSHOT_BODY_BYTES)
-                try:
+        with Spool() as spool:
+            await self.gate.receive(request, spool, SNAPSHOT_BODY_BYTES)
+            try:
+                async with self._snapshots:  # only now: a sender that lost its power must take nobody's turn
                     outcome, result = await self.monitor.take_snapshot(
                         cluster, spool, mode=mode, source=source, agent=agent
                     )
-                except MalformedObjectError as error:
-                    raise HTTPException(422, str(error)) from None
-                except NotTrackedError:
-                    raise HTTPException(410, f"Cluster {cluster} is not tracked.") from None
+            except MalformedObjectError as error:
+                raise HTTPException(422, str(error)) from None
+            except NotTrackedError:
+                raise HTTPException(410, f"Cluster {cluster} is not tracked.") from None
         if outcome is Outcome.NOT_IN_INVENTORY:
             raise HTTPException(404, "Server does not exist in inventory.")
         if outcome is Outcome.ALREADY_TRACKED:

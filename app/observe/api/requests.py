@@ -5,7 +5,8 @@ A request is refused on its headers before a byte of its body is read; the answe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -23,6 +24,10 @@ _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 SMALL_BODY_BYTES: Final = 64 << 10
 EVENT_BODY_BYTES: Final = 8 << 20
 SNAPSHOT_BODY_BYTES: Final = 512 << 20
+#: Agents give a call up after 30 s: what takes longer than this comes from nobody who still waits.
+BODY_SECONDS: Final = 60.0
+#: What bodies of callers that are not verified yet may take together.
+UNVERIFIED_BYTES: Final = 2 << 30
 
 
 class Gate:
@@ -36,6 +41,7 @@ class Gate:
         self._verifier = verifier
         self._now = now
         self._metrics = metrics
+        self._unverified_bytes = 0
 
     def precheck(self, request: Request) -> Credentials:
         """Refuse what the headers alone condemn.
@@ -79,14 +85,27 @@ class Gate:
         """Verify a request with a body and receive it.
 
         Raises:
-            HTTPException: 401; 413 for a body over the limit.
+            HTTPException: 401; 413 for a body over the limit; 408 for one that does not arrive; 503 while others that
+                arrive take too much.
         """
         credentials = self.precheck(request)
         try:
-            await fill(spool, request.stream(), limit_bytes)
+            async with asyncio.timeout(BODY_SECONDS):
+                await fill(spool, self._counted(request), limit_bytes)
         except BodyTooLargeError as error:
             raise HTTPException(413, str(error)) from None
+        except TimeoutError:
+            raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
+        finally:
+            self._unverified_bytes -= spool.size
         self.check(request, credentials, spool.digest, Purpose.MANAGEMENT)
+
+    async def _counted(self, request: Request) -> AsyncIterator[bytes]:
+        async for chunk in request.stream():
+            if self._unverified_bytes + len(chunk) > UNVERIFIED_BYTES:
+                raise HTTPException(503, "too much arrives at once; send it again later")
+            self._unverified_bytes += len(chunk)
+            yield chunk
 
     def _refused(self, refusal: Refusal) -> HTTPException:
         self._metrics.refusals.labels(refusal.value).inc()
