@@ -38,10 +38,6 @@ class Report:
     left: tuple[str, ...]
     failure: str | None = None
 
-    def resume_with(self, command: str) -> str:
-        """The command that goes on with what is left."""
-        return f"headframe {command} {' '.join(self.left)}"
-
 
 async def in_turn(
     verb: Verb,
@@ -66,7 +62,14 @@ async def in_turn(
             return Report(tuple(names[:number]), tuple(names[number:]), "the time budget is spent")
         say(f"{machine.name}: {verb} ({number + 1} of {len(machines)})")
         act = partial(_one, children, verb, machine, say)
-        failure = await _unplaced(placement, verb, machine, say, act)
+        try:
+            failure = await _unplaced(placement, verb, machine, say, act)
+        except asyncio.CancelledError:
+            say(
+                f"{machine.name}: interrupted. It may be closed for pods and locked, and the lease frozen: look at it, "
+                f"then `headframe open {machine.name}`, or the same command again"
+            )
+            raise
         if failure is not None:
             return Report(tuple(names[:number]), tuple(names[number:]), f"{machine.name}: {failure}")
     return Report(tuple(names), ())

@@ -18,6 +18,7 @@ from infra.cli.machine_commands import register
 from infra.cli.recover import StillRunningError
 from infra.cli.recover import recover as recover_stack
 from infra.cli.stack_commands import register as register_stack_commands
+from infra.cli.stack_file import StackFileError
 
 app = App(name="headframe", help="Operate a fleet of GPU miners.")
 Stack = Annotated[str | None, Parameter(name=["--stack", "-s"], help="Stack; default: the selected one.")]
@@ -57,6 +58,9 @@ def run(tokens: list[str] | None = None) -> int:
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.code
+    except (EngineError, StackFileError) as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     return status if isinstance(status, int) else 0

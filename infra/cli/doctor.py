@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from graval.cuda.build import LIBRARY
-from infra.cli.stack_file import settings_of
+from infra.cli.stack_file import StackFileError, settings_of
 from infra.settings.load import validate
 from infra.settings.secrets import HOTKEY_SEED, SECRET_KEYS, SSH_PRIVATE_KEY
 
@@ -71,7 +71,11 @@ def stack_settings(path: Path) -> list[Check]:
     if not path.exists():
         return [Check("stack file", Verdict.FAIL, f"{path} is not there", "headframe init")]
     text = path.read_text()
-    checks = [Check(f"setting {m.path}", Verdict.FAIL, m.wrong, m.command) for m in validate(settings_of(text))]
+    try:
+        mistakes = validate(settings_of(text))
+    except StackFileError as error:
+        return [Check("stack file", Verdict.FAIL, f"{path}: {error}", f"edit {path}")]
+    checks = [Check(f"setting {m.path}", Verdict.FAIL, m.wrong, m.command) for m in mistakes]
     for key in (SSH_PRIVATE_KEY, HOTKEY_SEED):
         what, fix = SECRET_KEYS[key]
         if f"headframe:{key}:" not in text:
@@ -97,10 +101,12 @@ def gpu_proof(settings: dict[str, object], library: Path = LIBRARY) -> list[Chec
 
 
 async def machines(settings: dict[str, object]) -> list[Check]:
-    """Whether every machine's SSH port answers. A machine that does not is a warning: it stops no other (D7)."""
+    """Whether every machine's SSH port answers. A machine that does not is a warning: it stops no other (D7). One whose
+    port is none is the settings' mistake."""
     nodes = settings.get("gpu_nodes")
     every = [settings.get("control"), *(nodes if isinstance(nodes, list) else [])]
     entries = [entry for entry in every if isinstance(entry, dict) and isinstance(entry.get("ssh"), dict)]
+    entries = [entry for entry in entries if str(entry["ssh"].get("port", 22)).isdigit()]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_port(entry)) for entry in entries]
     return [task.result() for task in tasks]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 CLONE: Final = Path(__file__).resolve().parents[2]
 _TIMEOUT_SECONDS: Final = 600.0
+#: How long an engine that was told to end may take to write its state and give back its lock.
+_END_SECONDS: Final = 60.0
+_BY_SIGNAL: Final = 128
+_SHOW_SECRETS: Final = "--show-secrets"
+_NOT_ON_PATH: Final = "pulumi is not on PATH: install it, or `eval $(make env)` for the lab's"
 
 
 class EngineError(RuntimeError):
@@ -44,26 +50,47 @@ class Engine:
         """
         stack = ["--stack", self.stack] if self.stack and arguments[0] != "whoami" else []
         command = ["pulumi", "--non-interactive", *arguments, *stack]
-        try:
-            done = subprocess.run(
-                command, cwd=self.folder, env=dict(self.environment), input=stdin, capture_output=True, text=True,
-                check=False, timeout=_TIMEOUT_SECONDS,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise EngineError("pulumi is not on PATH: install it, or `eval $(make env)` for the lab's") from None
-        except subprocess.TimeoutExpired:
-            raise EngineError(f"pulumi {arguments[0]} took more than {_TIMEOUT_SECONDS:.0f} s") from None
-        if done.returncode:
-            # Diagnostics of previews and updates come on standard output.
-            said = f"{done.stdout}\n{done.stderr}".strip()
-            raise EngineError(f"pulumi {' '.join(arguments[:2])} ended with {done.returncode}:\n{said}")
-        return done.stdout
+        with self._started(command, piped=True) as process:
+            try:
+                output, diagnostics = process.communicate(stdin, timeout=_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                raise EngineError(f"pulumi {arguments[0]} took more than {_TIMEOUT_SECONDS:.0f} s") from None
+            except KeyboardInterrupt:
+                _let_end(process)
+                raise
+        if process.returncode:
+            # Diagnostics of previews and updates come on standard output, as decrypted secrets would.
+            said = f"{'' if _SHOW_SECRETS in arguments else output}\n{diagnostics}".strip()
+            raise EngineError(f"pulumi {' '.join(arguments[:2])} ended with {process.returncode}:\n{said}")
+        return output
 
     def visibly(self, *arguments: str) -> int:
-        """Run with this terminal; the exit status."""
+        """Run with this terminal; the exit status.
+
+        An interrupt is the engine's alone: it finishes what it began on machines and gives back the stack's lock, for
+        as long as that takes; a second one makes it end at once.
+
+        Raises:
+            EngineError: there is no `pulumi`.
+        """
         stack = ["--stack", self.stack] if self.stack else []
-        command = ["pulumi", *arguments, *stack]
-        return subprocess.run(command, cwd=self.folder, env=dict(self.environment), check=False).returncode
+        with self._started(["pulumi", *arguments, *stack], piped=False) as process:
+            while True:
+                try:
+                    status = process.wait()
+                except KeyboardInterrupt:
+                    continue  # the terminal has told the engine too
+                return status if status >= 0 else _BY_SIGNAL - status
+
+    def _started(self, command: Sequence[str], *, piped: bool) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE if piped else None
+        try:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=dict(self.environment), text=True, stdin=pipe, stdout=pipe, stderr=pipe
+            )
+        except FileNotFoundError:
+            raise EngineError(_NOT_ON_PATH) from None
 
     def json(self, *arguments: str) -> Any:
         """Standard output of one call, parsed."""
@@ -82,3 +109,17 @@ class Engine:
     def backend_url(self) -> str:
         """Where the state is, for example `file:///home/me/state`."""
         return str(self.json("whoami", "--json")["url"])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Tell it to end as a terminal would, and insist only where it does not: a killed engine leaves its lock."""
+    process.send_signal(signal.SIGINT)
+    _let_end(process)
+
+
+def _let_end(process: subprocess.Popen[str]) -> None:
+    try:
+        process.communicate(timeout=_END_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+from infra.cli import stack_file
 from infra.cli.acts import in_turn
-from infra.cli.engine import Engine, EngineError
+from infra.cli.engine import CLONE, Engine, EngineError
 from infra.cli.machines import UnknownMachineError, chosen, machines_of
 from infra.cli.placement import LockOptions, PlacementError
 from infra.spec import Verb
@@ -31,9 +34,25 @@ class Wanted:
     nodes: tuple[str, ...] = ()
     everything: bool = False
     lock: LockOptions = LOCK
+    stack: str | None = None
     budget_minutes: float | None = None
     #: Only the machine that keeps the lease.
     keeper_only: bool = False
+
+    def go_on(self, left: Sequence[str]) -> str:
+        """The command that does the rest in the same way. The hotkey's file is named again where it was."""
+        words = ["headframe", self.command, *(() if self.keeper_only else left)]
+        if self.verb is Verb.WIPE:
+            words += ["--confirm", *left]
+        if self.stack:
+            words += ["--stack", self.stack]
+        if self.lock.without_lock and not self.keeper_only:
+            words.append("--without-lock")
+        elif self.lock.hotkey:
+            words += ["--hotkey", str(self.lock.hotkey)]
+        if self.lock.miner_api:
+            words += ["--miner-api", self.lock.miner_api]
+        return shlex.join(words)
 
 
 def register(app: App) -> None:
@@ -50,21 +69,21 @@ def drain(
     *nodes: str, everything: All = False, stack: Stack = None, budget_minutes: Budget = None, lock: LockOptions = LOCK
 ) -> int:
     """Place nothing more on nodes and close them for pods; chutes may finish, then are ended."""
-    return _act(Wanted(Verb.DRAIN, "drain", nodes, everything, lock, budget_minutes), stack)
+    return _act(Wanted(Verb.DRAIN, "drain", nodes, everything, lock, stack, budget_minutes))
 
 
 def restart(
     *nodes: str, everything: All = False, stack: Stack = None, budget_minutes: Budget = None, lock: LockOptions = LOCK
 ) -> int:
     """Restart k3s: drained before, Ready and open after."""
-    return _act(Wanted(Verb.RESTART, "restart", nodes, everything, lock, budget_minutes), stack)
+    return _act(Wanted(Verb.RESTART, "restart", nodes, everything, lock, stack, budget_minutes))
 
 
 def reboot(
     *nodes: str, everything: All = False, stack: Stack = None, budget_minutes: Budget = None, lock: LockOptions = LOCK
 ) -> int:
     """Reboot machines: drained before, Ready and open after."""
-    return _act(Wanted(Verb.REBOOT, "reboot", nodes, everything, lock, budget_minutes), stack)
+    return _act(Wanted(Verb.REBOOT, "reboot", nodes, everything, lock, stack, budget_minutes))
 
 
 def reset(node: str, *, confirm: str, stack: Stack = None, lock: LockOptions = LOCK) -> int:
@@ -72,35 +91,30 @@ def reset(node: str, *, confirm: str, stack: Stack = None, lock: LockOptions = L
     if confirm != node:
         print(f"--confirm says {confirm}, the node is {node}: nothing was done", file=sys.stderr)
         return 1
-    return _act(Wanted(Verb.WIPE, "reset", (node,), lock=lock), stack)
+    return _act(Wanted(Verb.WIPE, "reset", (node,), lock=lock, stack=stack))
 
 
 def open_nodes(*nodes: str, everything: All = False, stack: Stack = None, lock: LockOptions = LOCK) -> int:
     """Let pods onto drained nodes again, and Gepetto place there."""
-    return _act(Wanted(Verb.OPEN, "open", nodes, everything, lock), stack)
+    return _act(Wanted(Verb.OPEN, "open", nodes, everything, lock, stack))
 
 
 def free_lease(*, stack: Stack = None) -> int:
     """Free the fleet's lease after you have looked at the machine that froze it."""
-    return _act(Wanted(Verb.RECOVER, "free-lease", everything=True, lock=UNLOCKED, keeper_only=True), stack)
+    return _act(Wanted(Verb.RECOVER, "free-lease", everything=True, lock=UNLOCKED, stack=stack, keeper_only=True))
 
 
 def k3s(version: str, *, source: str, sha256: str | None = None, stack: Stack = None) -> int:
     """Set k3s's version and source in the stack file, then `pulumi up`; the lease keeps it to one node at a time."""
     engine = Engine(stack=stack)
-    values = {"version": version, "source": source, **({"sha256": sha256} if sha256 else {})}
-    try:
-        for key, value in values.items():
-            engine.quietly("config", "set", "--path", f"kubernetes.{key}", value)
-    except EngineError as error:
-        print(error, file=sys.stderr)
-        return 1
+    path = stack_file.stack_file(CLONE, engine.stack_name(), engine.environment)
+    stack_file.write(path, stack_file.set_kubernetes(stack_file.read(path), version, source, sha256))
     return engine.visibly("up")
 
 
-def _act(wanted: Wanted, stack: str | None) -> int:
+def _act(wanted: Wanted) -> int:
     try:
-        every = machines_of(Engine(stack=stack))
+        every = machines_of(Engine(stack=wanted.stack))
         machines = chosen(every, wanted.nodes, everything=wanted.everything)
         placement = wanted.lock.placement(every)
     except (EngineError, UnknownMachineError, PlacementError) as error:
@@ -113,7 +127,6 @@ def _act(wanted: Wanted, stack: str | None) -> int:
     if report.failure is None:
         print(f"done: {', '.join(report.done) or 'nothing to do'}")
         return 0
-    go_on = report.resume_with(wanted.command)
     print(f"stopped: {report.failure}", file=sys.stderr)
-    print(f"done: {', '.join(report.done) or 'none'}; go on with: {go_on}", file=sys.stderr)
+    print(f"done: {', '.join(report.done) or 'none'}; go on with: {wanted.go_on(report.left)}", file=sys.stderr)
     return 1

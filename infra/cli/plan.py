@@ -52,7 +52,7 @@ def plan(
     engine = Engine(stack=stack)
     try:
         found, notes = asyncio.run(look(declared_spec(engine, host)))
-    except (NoPlanError, EngineError, FileNotFoundError) as error:
+    except (NoPlanError, EngineError, stack_file.StackFileError) as error:
         print(error, file=sys.stderr)
         return 1
     if json:
@@ -124,7 +124,7 @@ async def look(spec: HostSpec) -> tuple[Plan, tuple[str, ...]]:
 
 
 def _settings(path: Path) -> FleetSettings:
-    values = stack_file.settings_of(path.read_text())
+    values = stack_file.settings_of(stack_file.read(path))
     if mistakes := validate(values):
         listed = "\n".join(f"  {mistake.path}: {mistake.wrong}" for mistake in mistakes)
         raise NoPlanError(f"{path.name} has mistakes; `headframe doctor` says how to mend them:\n{listed}")

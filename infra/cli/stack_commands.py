@@ -68,7 +68,7 @@ def doctor(*, stack: Stack = None, json: bool = False, chain: str | None = None)
     except EngineError as error:
         found = [*checks.tools({}), checks.Check("stack", checks.Verdict.FAIL, str(error), "pulumi stack select NAME")]
     else:
-        settings = stack_file.settings_of(path.read_text()) if path.exists() else {}
+        settings = _readable(path)
         found = [*checks.tools(settings), *checks.stack_settings(path), *checks.gpu_proof(settings)]
         found += asyncio.run(checks.machines(settings))
         found += _chain_checks(settings, chain) if chain else []
@@ -77,6 +77,14 @@ def doctor(*, stack: Stack = None, json: bool = False, chain: str | None = None)
     else:
         _show(found)
     return int(checks.worst(found))
+
+
+def _readable(path: Path) -> dict[str, object]:
+    """The settings as far as there are any; that there are none is told by the check of the file."""
+    try:
+        return stack_file.settings_of(stack_file.read(path))
+    except stack_file.StackFileError:
+        return {}
 
 
 def _chain_checks(settings: dict[str, object], network: str) -> list[checks.Check]:
@@ -108,12 +116,12 @@ def register_hotkey(
     from infra.cli.registering import RegistrationRefusedError, Wallet, register  # noqa: PLC0415
 
     try:
-        miner = stack_file.settings_of(_path(stack).read_text()).get("miner")
+        miner = stack_file.settings_of(stack_file.read(_path(stack))).get("miner")
         if not isinstance(miner, dict) or "hotkey_ss58" not in miner:
             raise RegistrationRefusedError("the stack file has no miner.hotkey_ss58: headframe init")
         found = Wallet(wallets.expanduser(), wallet, hotkey)
         return register(found, str(miner["hotkey_ss58"]), int(miner.get("netuid", 64)), network)
-    except (RegistrationRefusedError, EngineError, OSError) as error:
+    except (RegistrationRefusedError, stack_file.StackFileError, EngineError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -145,7 +153,7 @@ def inventory_of(machines: Sequence[HostSpec]) -> str:
 def list_nodes(*, stack: Stack = None) -> int:
     """The GPU nodes of the stack file."""
     table = Table("name", "kind", "address", "gpus", "USD/h", "state")
-    for node in stack_file.nodes_of(_path(stack).read_text()):
+    for node in stack_file.nodes_of(stack_file.read(_path(stack))):
         gpus = f"{node.get('gpu_count', '?')} x {node.get('gpu', '?')}"
         cells = (node.get("name"), node.get("kind", "bare"), node.get("address"), gpus)
         table.add_row(*map(str, cells), str(node.get("hourly_cost_usd")), str(node.get("state", "active")))
@@ -203,8 +211,8 @@ def remove(name: str, *, stack: Stack = None) -> int:
 def _edit(stack: str | None, change: Callable[[str], str], said: str) -> int:
     try:
         path = _path(stack)
-        stack_file.write(path, change(path.read_text()))
-    except (stack_file.StackFileError, EngineError, FileNotFoundError) as error:
+        stack_file.write(path, change(stack_file.read(path)))
+    except (stack_file.StackFileError, EngineError) as error:
         print(error, file=sys.stderr)
         return 1
     print(said)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 
 from infra.settings.load import validate
 from infra.settings.mistakes import Mistake
@@ -23,7 +24,7 @@ _NODES: Final = f"{PREFIX}gpu_nodes"
 
 
 class StackFileError(RuntimeError):
-    """The edit is refused; the file was not touched."""
+    """There is no such file, it cannot be read, or the edit is refused; the file was not touched."""
 
 
 def stack_file(clone: Path, stack: str, environment: Mapping[str, str] = os.environ) -> Path:
@@ -32,9 +33,32 @@ def stack_file(clone: Path, stack: str, environment: Mapping[str, str] = os.envi
     return Path(named) if named else clone / "stacks" / f"Pulumi.{stack.rsplit('/', 1)[-1]}.yaml"
 
 
+def read(path: Path) -> str:
+    """The text of a stack file.
+
+    Raises:
+        StackFileError: there is none.
+    """
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise StackFileError(f"{path} is not there: headframe init writes it") from None
+
+
 def settings_of(text: str) -> dict[str, object]:
-    """Plain settings of a stack file, without the project's prefix and without secrets."""
-    config = YAML(typ="safe").load(text).get("config") or {}
+    """Plain settings of a stack file, without the project's prefix and without secrets.
+
+    Raises:
+        StackFileError: it is no YAML, or no stack file.
+    """
+    try:
+        content = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise StackFileError(f"the stack file is no valid YAML: {error}") from None
+    content = {} if content is None else content
+    config = (content.get("config") or {}) if isinstance(content, dict) else None
+    if not isinstance(config, dict):
+        raise StackFileError("the stack file holds no mapping of settings under `config`: headframe init writes one")
     plain = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     return {key: value for key, value in plain.items() if key not in SECRET_KEYS}
 
@@ -88,6 +112,22 @@ def remove_node(text: str, name: str) -> str:
     return _checked(text, _written(document))
 
 
+def set_kubernetes(text: str, version: str, source: str, sha256: str | None) -> str:
+    """Another k3s: version, source and checksum together, because each is true of one binary only.
+
+    Raises:
+        StackFileError: they break a rule, as a download without a checksum does.
+    """
+    document = _read(text)
+    wanted = document["config"].setdefault(f"{PREFIX}kubernetes", CommentedMap())
+    wanted |= {"version": version, "source": source}
+    if sha256:
+        wanted["sha256"] = sha256
+    else:
+        wanted.pop("sha256", None)
+    return _checked(text, _written(document))
+
+
 def write(path: Path, text: str) -> None:
     """Whole or not at all, with the mode that the file had."""
     partial = path.with_name(f"{path.name}.partial")
@@ -134,7 +174,10 @@ def round_trip() -> YAML:
 
 
 def _read(text: str) -> CommentedMap:
-    document = round_trip().load(text)
+    try:
+        document = round_trip().load(text)
+    except YAMLError as error:
+        raise StackFileError(f"the stack file is no valid YAML: {error}") from None
     if not isinstance(document, CommentedMap) or not isinstance(document.get("config"), CommentedMap):
         raise StackFileError("the stack file has no config: write one with headframe init")
     return document

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from infra.cli import acts, machine_commands
+from infra.cli import machine_commands
 from infra.cli.acts import in_turn
-from infra.cli.app import app
+from infra.cli.app import app, run
 from infra.cli.engine import Engine
+from infra.cli.machine_commands import UNLOCKED, Wanted
 from infra.cli.placement import Locked, LockOptions, NoLock, PlacementError
+from infra.cli.stack_file import settings_of
 from infra.provider.children import Children, Ended
 from infra.spec import (
     ErrorEvent,
@@ -27,6 +31,7 @@ from infra.spec import (
     ResultEvent,
     Verb,
 )
+from tests.support.settings import fleet
 from tests.support.specs import host_spec, key_pair
 
 LEASE = LeaseSpec(host="203.0.113.9", host_key=key_pair()[1])
@@ -42,7 +47,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Verb and machine of every run; gpu-2 fails a reboot."""
     seen: list[tuple[str, str]] = []
 
-    async def run(
+    async def act(
         self: Children, verb: Verb, spec: HostSpec, on_event: Callable[[Event], Awaitable[None]], timeout_seconds: float
     ) -> Ended:
         seen.append((verb.value, spec.name))
@@ -56,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         await on_event(ResultEvent(seconds=1))
         return Ended(0, "")
 
-    monkeypatch.setattr(Children, "run", run)
+    monkeypatch.setattr(Children, "run", act)
     monkeypatch.setattr(machine_commands, "machines_of", lambda engine: MACHINES)
     return seen
 
@@ -79,7 +84,7 @@ def test_the_first_failure_stops_the_rest_and_says_how_to_go_on(
     assert asked == [("reboot", "gpu-1"), ("reboot", "gpu-2")]
     said = capsys.readouterr().err
     assert "stopped: gpu-2: did not come back" in said
-    assert "done: gpu-1; go on with: headframe reboot gpu-2 control" in said
+    assert "done: gpu-1; go on with: headframe reboot gpu-2 control --without-lock" in said
 
 
 def test_a_runner_without_a_last_word_is_a_failure(
@@ -106,19 +111,70 @@ def test_the_lease_is_freed_where_it_is_kept(asked: list[tuple[str, str]]) -> No
     assert asked == [("recover", "control")]
 
 
-def test_an_upgrade_sets_the_version_and_then_runs_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, ...]] = []
+@pytest.mark.parametrize(
+    ("wanted", "go_on"),
+    [
+        (Wanted(Verb.WIPE, "reset", ("gpu-1",), stack="prod"), "headframe reset gpu-1 --confirm gpu-1 --stack prod"),
+        (Wanted(Verb.RECOVER, "free-lease", lock=UNLOCKED, keeper_only=True), "headframe free-lease"),
+        (
+            Wanted(Verb.DRAIN, "drain", lock=LockOptions(hotkey=Path("a key"), miner_api="http://x")),
+            "headframe drain gpu-1 --hotkey 'a key' --miner-api http://x",
+        ),
+    ],
+)
+def test_the_command_that_goes_on_can_be_typed_as_it_is(wanted: Wanted, go_on: str) -> None:
+    assert wanted.go_on(("gpu-1",)) == go_on
 
-    def call(self: Engine, *words: str) -> int:
-        calls.append(words)
-        return 0
 
-    monkeypatch.setattr(Engine, "quietly", call)
-    monkeypatch.setattr(Engine, "visibly", call)
+@pytest.fixture
+def upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a stack that has a checksum; the engine writes its arguments into `asked` beside it."""
+    file = tmp_path / "Pulumi.lab.yaml"
+    values = {f"headframe:{key}": value for key, value in fleet().items()}
+    values["headframe:kubernetes"] = {
+        "version": "v1.33.1+k3s1", "source": "https://example.org/old", "sha256": "b" * 64,
+    }  # fmt: skip
+    file.write_text(json.dumps({"config": values}))
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(file))
+    monkeypatch.setattr(Engine, "stack_name", lambda self: "lab")
+    monkeypatch.setattr(Engine, "visibly", lambda self, *words: (tmp_path / "asked").write_text(" ".join(words)) * 0)
+    return file
+
+
+def test_an_upgrade_sets_the_version_and_then_runs_the_engine(upgraded: Path) -> None:
     assert command("upgrade", "k3s", "v1.34.1+k3s1", "--source", "https://example.org/k3s", "--sha256", "a" * 64) == 0
-    assert calls[-1] == ("up",)
-    assert ("config", "set", "--path", "kubernetes.version", "v1.34.1+k3s1") in calls
-    assert ("config", "set", "--path", "kubernetes.sha256", "a" * 64) in calls
+    assert (upgraded.parent / "asked").read_text() == "up"
+    kubernetes = settings_of(upgraded.read_text())["kubernetes"]
+    assert kubernetes == {"version": "v1.34.1+k3s1", "source": "https://example.org/k3s", "sha256": "a" * 64}
+
+
+def test_an_upgrade_never_keeps_the_checksum_of_another_binary(
+    upgraded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = upgraded.read_text()
+    assert run(["upgrade", "k3s", "v1.34.1+k3s1", "--source", "https://example.org/k3s"]) == 1
+    assert "sha256" in capsys.readouterr().err
+    assert upgraded.read_text() == before
+    assert not (upgraded.parent / "asked").exists()
+    assert run(["upgrade", "k3s", "v1.34.1+k3s1", "--source", "file:///opt/k3s"]) == 0
+    assert settings_of(upgraded.read_text())["kubernetes"] == {"version": "v1.34.1+k3s1", "source": "file:///opt/k3s"}
+
+
+async def test_an_interrupted_act_says_in_which_state_the_machine_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, said = asyncio.Event(), list[str]()
+
+    async def never_ends(*given: object) -> Ended:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(Children, "run", never_ends)
+    acting = asyncio.create_task(in_turn(Verb.REBOOT, MACHINES[:1], said.append, placement=NoLock()))
+    await begun.wait()
+    acting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await acting
+    assert "headframe open gpu-1" in said[-1]
 
 
 async def test_no_machine_is_begun_after_the_budget(asked: list[tuple[str, str]]) -> None:
@@ -132,7 +188,6 @@ async def test_no_machine_is_begun_after_the_budget(asked: list[tuple[str, str]]
         clock=lambda: next(times),
     )
     assert (report.done, report.left, report.failure) == (("gpu-1",), ("control",), "the time budget is spent")
-    assert acts.Report((), ("a", "b")).resume_with("reboot") == "headframe reboot a b"
 
 
 class Told:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra.cli import engine as engine_module
 from infra.cli.app import run
-from infra.cli.engine import Engine, EngineError
+from infra.cli.engine import CLONE, Engine, EngineError
+from tests.support.engine import eventually
 from tests.support.specs import host_spec
 
 
@@ -93,3 +98,75 @@ def test_an_engine_that_is_not_there_or_hangs_or_fails_is_told(
     (pulumi / "pulumi").unlink()
     with pytest.raises(EngineError, match="pulumi is not on PATH"):
         Engine(tmp_path).quietly("preview")
+
+
+@pytest.mark.parametrize("words", [["node", "list"], ["node", "drain", "gpu-0"], ["plan", "gpu-0"], ["up"]])
+def test_a_command_without_a_stack_or_an_engine_says_so_in_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(words) == 1
+    assert capsys.readouterr().err == "pulumi is not on PATH: install it, or `eval $(make env)` for the lab's\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["config: [", "[]", "config: [1]", "a", "config: {headframe:control: {ssh: {port: x}}}"]
+)
+def test_a_stack_file_that_is_none_is_told_and_no_command_breaks(
+    text: str, pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pulumi / "Pulumi.prod.yaml").write_text(text)
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(pulumi / "Pulumi.prod.yaml"))
+    assert run(["doctor", "--json", "--stack", "prod"]) == 2
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert any(check["verdict"] == "fail" for check in checks if check["name"].startswith(("stack", "setting")))
+    for words in (["plan", "gpu-0"], ["node", "drain", "gpu-0"], ["register", "w", "h"]):
+        assert run([*words, "--stack", "prod"]) == 1
+        assert capsys.readouterr().err
+
+
+def test_a_stack_file_that_is_not_there_is_named_with_the_command_that_writes_it(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_OPTION_CONFIG_FILE", str(pulumi / "nowhere.yaml"))
+    assert run(["node", "list", "--stack", "prod"]) == 1
+    assert capsys.readouterr().err == f"{pulumi}/nowhere.yaml is not there: headframe init writes it\n"
+
+
+_INTERRUPTED = """
+import sys
+from infra.cli.engine import Engine
+print("up" if sys.argv[1] == "visibly" else "quiet", flush=True)
+print(getattr(Engine(), sys.argv[1])("up"))
+"""
+
+
+@pytest.mark.parametrize("way", ["visibly", "quietly"])
+def test_an_interrupt_lets_the_engine_give_back_its_lock(pulumi: Path, way: str) -> None:
+    """As a terminal does it: every process of the group is told. The engine takes longer than a Python that is told."""
+    trap = f"trap 'sleep 1; echo given back > {pulumi}/lock; exit 0' INT"
+    (pulumi / "answer").write_text(f"{trap}; echo held > {pulumi}/lock; sleep 60 >&- 2>&- & wait")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, way], cwd=CLONE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert eventually(lambda: (pulumi / "lock").exists() and (pulumi / "lock").read_text() == "held\n")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (pulumi / "lock").read_text() == "given back\n"
+
+
+def test_an_engine_that_takes_too_long_is_told_to_end_before_it_is_killed(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pulumi / "answer").write_text(f"trap 'echo given back > {pulumi}/lock; exit 0' INT; sleep 60 >&- 2>&- & wait")
+    monkeypatch.setattr(engine_module, "_TIMEOUT_SECONDS", 1.0)
+    with pytest.raises(EngineError, match="took more than 1 s"):
+        Engine().quietly("refresh")
+    assert (pulumi / "lock").read_text() == "given back\n"
+
+
+def test_what_an_engine_that_failed_had_decrypted_is_not_repeated(pulumi: Path) -> None:
+    (pulumi / "answer").write_text("echo the-secret; echo broken >&2; exit 1")
+    with pytest.raises(EngineError, match="broken") as caught:
+        Engine().json("stack", "export", "--show-secrets")
+    assert "the-secret" not in str(caught.value)
