@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock as the engine wrote it."""
+    """One lock as the engine wrote it. Without a host's name it cannot be read, as one that a power cut left empty."""
 
     pid: int
     hostname: str
@@ -21,6 +21,8 @@ class Lock:
     path: Path
 
     def __str__(self) -> str:
+        if not self.hostname:
+            return f"an unreadable lock {self.path}"
         return f"{self.username}@{self.hostname}, process {self.pid}, since {self.timestamp}"
 
 
@@ -33,29 +35,37 @@ class LockReport:
 
 
 def lock_folder(backend_url: str, project: str, stack: str) -> Path | None:
-    """Where a file backend keeps the locks of a stack; None for another kind of backend."""
+    """Where a file backend keeps the locks of a stack; None for another kind of backend.
+
+    `pulumi login --local` makes it `file://~`, whose home is no part of a path to a URL's grammar.
+    """
     parts = urlsplit(backend_url)
     if parts.scheme != "file":
         return None
-    root = Path(unquote(parts.path)).expanduser()
+    root = Path(unquote(parts.netloc + parts.path)).expanduser()
     return root / ".pulumi" / "locks" / "organization" / project / stack.rsplit("/", 1)[-1]
 
 
 def read_locks(folder: Path) -> list[Lock]:
-    """All locks in a folder; none where there is no such folder."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
+    """All locks in a folder; none where there is no such folder. One that cannot be read is a lock too."""
+    return [found for path in sorted(folder.glob("*.json")) if (found := _lock(path)) is not None]
+
+
+def _lock(path: Path) -> Lock | None:
+    """None for a lock that was given back just now."""
+    try:
         content = json.loads(path.read_text())
-        found.append(
-            Lock(
-                pid=int(content["pid"]),
-                hostname=str(content["hostname"]),
-                username=str(content.get("username", "?")),
-                timestamp=str(content.get("timestamp", "?")),
-                path=path,
-            )
+        return Lock(
+            pid=int(content["pid"]),
+            hostname=str(content["hostname"]),
+            username=str(content.get("username", "?")),
+            timestamp=str(content.get("timestamp", "?")),
+            path=path,
         )
-    return found
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return Lock(pid=0, hostname="", username="?", timestamp="?", path=path)
 
 
 def judge(locks: Iterable[Lock], hostname: str, is_engine: Callable[[int], bool]) -> LockReport:

@@ -48,7 +48,8 @@ def _free_lock(engine: Engine, project: str, is_engine: Callable[[int], bool]) -
         holders = "; ".join(str(lock) for lock in report.held)
         raise StillRunningError(
             f"the stack is in use: {holders}. Wait for it, or end it and run this again. A lock of another machine is "
-            "freed there, or with `pulumi cancel` once you know that its engine is gone"
+            "freed there; that one, and one that cannot be read, also with `pulumi cancel` once you know that no "
+            "engine runs"
         )
     if not report.abandoned:
         return []

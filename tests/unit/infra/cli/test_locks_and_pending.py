@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from infra.cli.locks import Lock, is_running_engine, judge, lock_folder, read_locks
 from infra.cli.pending import adopt_arguments, pending_operations, without_pending
 from tests.support.engine import eventually
@@ -30,6 +32,19 @@ def test_the_lock_folder_is_known_for_file_backends_only() -> None:
     folder = lock_folder("file:///home/me/my%20state", "headframe", "organization/headframe/lab")
     assert folder == Path("/home/me/my state/.pulumi/locks/organization/headframe/lab")
     assert lock_folder("https://api.example.net", "headframe", "lab") is None
+
+
+@pytest.mark.parametrize(("url", "below"), [("file://~", ""), ("file://~/state", "state"), ("file://~?x=1", "")])
+def test_the_home_folder_is_one_as_login_local_writes_it(url: str, below: str) -> None:
+    assert lock_folder(url, "p", "s") == Path.home() / below / ".pulumi/locks/organization/p/s"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+def test_a_lock_that_a_power_cut_left_unreadable_is_held_by_nobody_knows_whom(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    report = judge(read_locks(tmp_path), "here", lambda pid: False)
+    assert [str(lock) for lock in report.held] == [f"an unreadable lock {tmp_path}/a.json"]
+    assert not report.abandoned
 
 
 def test_locks_are_read_as_the_engine_writes_them(tmp_path: Path) -> None:
