@@ -35,6 +35,7 @@ def take(file: Path, *, stack: Stack = None) -> int:
 
     def act() -> str:
         engine = Engine(stack=stack)
+        _must_be_new(file)
         password = _password(new=True)
         with database_of(machines_of(engine)) as server:
             dump = server.dump()
@@ -72,10 +73,9 @@ def restore(file: Path, *, confirm: str, stack: Stack = None) -> int:
     """Put the backup's database in the place of the real one. `--confirm` repeats the stack's name."""
 
     def act() -> str:
-        files = _opened(file)
-        if confirm != (wanted := contents.stack_of(files)):
-            raise BackupError(f"--confirm says {confirm}, the backup is of {wanted}: nothing was done")
-        with database_of(machines_of(Engine(stack=stack))) as server:
+        files, engine = _opened(file), Engine(stack=stack)
+        contents.must_be_of(files, engine.stack_name(), confirm)
+        with database_of(machines_of(engine)) as server:
             server.load(files[contents.DUMP], server.database, clean=True)
         return f"the database is that of {file}; restart its users: kubectl -n chutes rollout restart deployment"
 
@@ -108,10 +108,14 @@ def _password(*, new: bool) -> str:
     return password
 
 
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, and never over another backup."""
+def _must_be_new(file: Path) -> None:
     if file.exists():
         raise BackupError(f"{file} is there already: name a new file")
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all, and never over another backup."""
+    _must_be_new(file)
     partial = file.with_name(f"{file.name}.partial")
     partial.unlink(missing_ok=True)
     partial.touch(mode=0o600)

@@ -31,7 +31,7 @@ def collect(engine: Engine, dump: bytes, now: datetime) -> dict[str, bytes]:
         infra.cli.engine.EngineError: the state cannot be exported.
     """
     name = engine.stack_name()
-    text = stack_file.stack_file(CLONE, name, engine.environment).read_text()
+    text = stack_file.read(stack_file.stack_file(CLONE, name, engine.environment))
     files = {
         MANIFEST: json.dumps({"stack": name, "taken": now.isoformat(timespec="seconds")}).encode(),
         STATE: engine.quietly("stack", "export").encode(),
@@ -68,6 +68,30 @@ def stack_of(files: Mapping[str, bytes]) -> str:
         raise BackupError("the backup does not say which stack it is of") from None
 
 
+def must_be_of(files: Mapping[str, bytes], stack: str, confirmed: str) -> None:
+    """Let a restore pass only into the stack that the backup is of, and that the operator named. Pure.
+
+    Args:
+        stack: the one whose database would be replaced.
+
+    Raises:
+        BackupError: they are not one; nothing was done.
+    """
+    backed_up, target = _short(stack_of(files)), _short(stack)
+    if _short(confirmed) != backed_up:
+        raise BackupError(f"--confirm says {confirmed}, the backup is of {backed_up}: nothing was done")
+    if target != backed_up:
+        raise BackupError(
+            f"the backup is of {backed_up}, but the stack chosen is {target}: nothing was done. "
+            f"Choose the stack with --stack {backed_up}"
+        )
+
+
+def _short(stack: str) -> str:
+    """A stack's own name, without organization and project."""
+    return stack.rsplit("/", 1)[-1]
+
+
 def unpack(files: Mapping[str, bytes], folder: Path) -> list[str]:
     """Write the contents into a new folder that only its owner enters; answers the commands that go on from there.
 
@@ -87,7 +111,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> list[str]:
     return [
         *export,
         f"pulumi stack init {stack}",
-        f"cp {folder / STACK_FILE} stacks/Pulumi.{stack.rsplit('/', 1)[-1]}.yaml",
+        f"cp {folder / STACK_FILE} stacks/Pulumi.{_short(stack)}.yaml",
         f"pulumi stack import --file {folder / STATE}",
         "pulumi up",
         f"headframe backup restore BACKUP --confirm {stack}",

@@ -19,6 +19,9 @@ from infra.spec import HostRole, HostSpec
 
 _TIMEOUT_SECONDS: Final = 3600.0
 _POD: Final = "postgres-0"
+#: A machine silent for so long is gone; without this a dead one would hold a command for an hour.
+_SILENCE_SECONDS: Final = 60
+_SILENCES: Final = 4
 
 
 @contextmanager
@@ -54,7 +57,9 @@ def ssh_command(machine: HostSpec, folder: Path) -> list[str]:
     return [
         "ssh", "-i", str(key), "-p", str(machine.port), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
         "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR",
-        "-o", f"ConnectTimeout={machine.connect_timeout_seconds}", f"{machine.user}@{machine.host}",
+        "-o", f"ConnectTimeout={machine.connect_timeout_seconds}",
+        "-o", f"ServerAliveInterval={_SILENCE_SECONDS // _SILENCES}", "-o", f"ServerAliveCountMax={_SILENCES}",
+        f"{machine.user}@{machine.host}",
     ]  # fmt: skip
 
 

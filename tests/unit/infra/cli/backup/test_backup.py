@@ -177,7 +177,7 @@ def test_the_commands_take_try_and_use_a_backup(
     assert "restored 2 tables" in capsys.readouterr().out
     assert run("restore", str(file), "--confirm", "dev") == 1
     assert "nothing was done" in capsys.readouterr().err
-    assert run("restore", str(file), "--confirm", "organization/headframe/prod") == 0
+    assert run("restore", str(file), "--confirm", "prod") == 0
     assert run("unpack", str(file), "--into", str(tmp_path / "out")) == 0
     assert "pulumi stack import" in capsys.readouterr().out
     assert (tmp_path / "out" / contents.DUMP).read_bytes() == b"the dump"
@@ -192,3 +192,19 @@ def test_a_new_password_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BackupError, match="differ"):
         command._password(new=True)
     assert command._password(new=True) == right
+
+
+@pytest.mark.parametrize(
+    ("stack", "confirmed", "says"),
+    [("dev", "prod", "the stack chosen is dev"), ("prod", "dev", "--confirm says dev"), ("dev", "dev", "is of prod")],
+)
+def test_no_backup_is_restored_into_another_stack(stack: str, confirmed: str, says: str) -> None:
+    files = {contents.MANIFEST: b'{"stack": "organization/headframe/prod"}'}
+    with pytest.raises(BackupError, match=says):
+        contents.must_be_of(files, stack, confirmed)
+    contents.must_be_of(files, "organization/headframe/prod", "prod")
+
+
+def test_a_control_host_that_falls_silent_holds_nobody_for_long(tmp_path: Path) -> None:
+    words = ssh_command(CONTROL, tmp_path)
+    assert {"ServerAliveInterval=15", "ServerAliveCountMax=4"} <= set(words)
