@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = re.compile(r"postgres-\d{8}T\d{6}Z\.dump")
-PARTIAL = ".partial"
+#: One name, so that what a cut-off transfer left is written over by the next and never fills the disk.
+PARTIAL = "postgres.dump.partial"
 DUMP_SECONDS = 3600
 TRANSFER_SECONDS = 3600
 CONNECT_SECONDS = 20
@@ -101,7 +102,7 @@ def put(target: Target, path: Path, scratch: Path) -> None:
         SystemExit: what came back is not what was sent.
     """
     there, back = f"{target.folder}/{path.name}", scratch / "back"
-    partial = shlex.quote(there + PARTIAL)
+    partial = shlex.quote(f"{target.folder}/{PARTIAL}")
     target.sftp(
         [f"-mkdir {shlex.quote(target.folder)}", f"put {shlex.quote(str(path))} {partial}", f"chmod 600 {partial}",
          f"get {partial} {shlex.quote(str(back))}"]

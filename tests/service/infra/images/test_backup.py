@@ -68,6 +68,7 @@ def test_a_dump_arrives_whole_and_the_oldest_go(job: Job, postgres: EmbeddedPost
     job.target.mkdir()
     for name in ("postgres-20250101T000000Z.dump", "postgres-20250102T000000Z.dump", "notes.txt"):
         (job.target / name).write_text("old")
+    (job.target / backup.PARTIAL).write_text("of a transfer that was cut off")
     done = job.run()
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
