@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -62,21 +63,25 @@ def statements(user: str, database: str, password_verifier: str, present: set[st
 
 
 def initialise(binaries: Path, data: Path) -> None:
-    """Make the data folder, unless there is one. A remnant of a killed run is not one: it has no PG_VERSION."""
+    """Make the data folder, unless there is one.
+
+    It gets its name once it is whole: initdb writes PG_VERSION first, so that a killed one would look like a server.
+    Beside data of another version none is made: programs would find an empty database, and take it for the truth.
+
+    Raises:
+        SystemExit: there is data of another version.
+    """
     if not (data / "PG_VERSION").exists():
-        data.mkdir(mode=0o700, exist_ok=True)
-        command: list[str | Path] = [
-            binaries / "initdb",
-            "-D",
-            data,
-            "-U",
-            SUPERUSER,
-            "-E",
-            "UTF8",
-            "--data-checksums",
-            "--no-instructions",
-        ]
-        subprocess.run(command, check=True, stdout=sys.stderr)
+        fresh = data.with_name(f"{data.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        if others := sorted(path.parent.name for path in data.parent.glob("*/PG_VERSION")):
+            raise SystemExit(
+                f"the data is of PostgreSQL {', '.join(others)}, this server is {data.name}: no empty database was "
+                "made. Run the image of before, take a backup (headframe backup FILE), move the old folder, restore"
+            )
+        options = ["-U", SUPERUSER, "-E", "UTF8", "--data-checksums", "--no-instructions"]
+        subprocess.run([binaries / "initdb", "-D", fresh, *options], check=True, stdout=sys.stderr)
+        fresh.rename(data)
     # A kubelet may have opened the folder to its group; the server refuses that.
     data.chmod(0o700)
     (data / "pg_hba.conf").write_text(ACCESS)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +80,40 @@ def test_the_check_takes_only_a_server_that_takes_the_password(port: int, tmp_pa
     file.write_text("wrong\n")
     with pytest.raises(SystemExit, match="not ready: -WRONGPASS"):
         redis_server.check({"PASSWORD_FILE": str(file)}, port=port)
+
+
+@pytest.fixture
+def initdb(tmp_path: Path) -> Path:
+    """A folder with an `initdb` that writes PG_VERSION first, as the real one, and ends early where `killed` is."""
+    program = tmp_path / "bin" / "initdb"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\nmkdir -p "$2" && echo 15 > "$2/PG_VERSION"\n[ ! -e {tmp_path}/killed ] || kill -9 $$\n'
+        'echo whole > "$2/base"\n'
+    )
+    program.chmod(0o755)
+    return program.parent
+
+
+def test_a_data_folder_that_a_killed_run_left_half_made_is_made_anew(initdb: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data" / "15"
+    data.parent.mkdir()
+    (tmp_path / "killed").touch()
+    with pytest.raises(subprocess.CalledProcessError):
+        postgres.initialise(initdb, data)
+    (tmp_path / "killed").unlink()
+    postgres.initialise(initdb, data)
+    assert (data / "base").read_text() == "whole\n"
+    assert [path.name for path in data.parent.iterdir()] == ["15"]
+    (data / "base").write_text("rows")
+    postgres.initialise(initdb, data)
+    assert (data / "base").read_text() == "rows", "what is there stays"
+
+
+def test_no_empty_database_is_made_beside_the_data_of_another_version(initdb: Path, tmp_path: Path) -> None:
+    old = tmp_path / "data" / "15"
+    old.mkdir(parents=True)
+    (old / "PG_VERSION").write_text("15")
+    with pytest.raises(SystemExit, match="of PostgreSQL 15, this server is 17"):
+        postgres.initialise(initdb, old.with_name("17"))
+    assert [path.name for path in old.parent.iterdir()] == ["15"]
