@@ -13,6 +13,7 @@ import app.api.verifier  # noqa: F401 - its metrics are in the process-wide regi
 from agent.watch.metrics import AgentMetrics
 from app.gepetto.metrics import Metrics as GepettoMetrics
 from app.observe.metrics import MonitorMetrics
+from infra.cli.app import run
 from infra.dashboards import grafana
 from infra.dashboards.grafana import read_boards
 from tests.support.promql import metric_names
@@ -93,3 +94,21 @@ def test_the_fleet_reads_of_nodes_only_what_is_federated() -> None:
 )
 def test_names_are_told_from_functions_labels_and_words(expression: str, names: set[str]) -> None:
     assert metric_names(expression) == names
+
+
+ALERTS = yaml.safe_load((RULES / "alerts.yaml").read_text())
+COMMANDS = sorted({rule["annotations"]["command"] for group in ALERTS["groups"] for rule in group["rules"]})
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("headframe ")])
+def test_every_command_that_an_alert_names_is_one_that_there_is(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, *words = command.split()
+    assert run([*words, "--help"]) == 0
+    assert f"headframe {' '.join(words)}" in capsys.readouterr().out
+
+
+def test_no_alert_begins_with_a_command_that_removes_something() -> None:
+    removing = ("reset", "delete", "purge", "scorch", "remove", "restore")
+    assert not [command for command in COMMANDS if any(word in command for word in removing)]
