@@ -66,7 +66,7 @@ def check(settings: FleetSettings) -> tuple[list[Mistake], list[Finding]]:
     machines += [(("gpu_nodes", index), node) for index, node in enumerate(settings.gpu_nodes)]
     permitted = allowances(settings.allowances)
     mistakes, warnings = _judged(machines, settings.miner.hotkey_ss58, permitted)
-    return [*mistakes, *_without_tls(settings.validators, permitted)], warnings
+    return [*mistakes, *_without_tls(settings.validators, permitted), *_locked_out(settings)], warnings
 
 
 def check_parts(values: Mapping[str, object]) -> list[Mistake]:
@@ -109,6 +109,19 @@ def _without_tls(validators: Sequence[ValidatorSettings | None], permitted: Allo
             for finding in declared.validator_tls(f"validator {index}", address, allowed=permitted.networks):
                 path = config_path(["validators", index, key])
                 yield Mistake(path, str(finding), set_command(path, f"{scheme}://{address.split('://', 1)[1]}"))
+
+
+def _locked_out(settings: FleetSettings) -> Iterator[Mistake]:
+    """Accounts that leave although machines are entered by them: the first run would be the last."""
+    entered: dict[str, str] = {}
+    machines: list[ControlSettings | BareGpuNode] = [settings.control, *settings.bare_nodes]
+    for machine in machines:
+        entered.setdefault(machine.ssh.user, machine.name)
+    for index, user in enumerate(settings.access.users):
+        if not user.present and user.name in entered:
+            path = config_path(["access", "users", index, "present"])
+            wrong = f"{entered[user.name]} is entered as {user.name}: first set another ssh.user for it"
+            yield Mistake(path, wrong, remove_command(path))
 
 
 def _read(kind: Any, value: object) -> Any:

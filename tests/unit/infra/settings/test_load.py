@@ -72,6 +72,7 @@ def test_twenty_mistakes_are_twenty_messages() -> None:
         ({"gpu_nodes": [gpu_node("a", "9.0.0.1", gpu="h1000")]}, "gpu_nodes[0].ram_gib", "not known"),
         ({"kubernetes": {"version": "v1.33.4", "source": "https://x.example/k3s"}}, "kubernetes", "sha256"),
         ({"gpu_runtime": {"chart": "x", "repository": "https://x.example"}}, "gpu_runtime", "version"),
+        ({"access": {"users": [{"name": "root", "present": False}]}}, "access.users[0].present", "is entered as root"),
         ({"validators": [validator(socket="ws://v.example")]}, "validators[0].socket", "not encrypted"),
         ({"validators": [validator(), validator(api="http://9.0.0.99")]}, "validators[1].api", "not encrypted"),
         ({"gpu_runtime": {"chart": "x", "repository": "https://x.example", "version": "1"}}, "gpu_runtime", "digest"),
