@@ -51,10 +51,12 @@ def branch(wanted: NvidiaSpec) -> str:
 
 
 def package_names(wanted: NvidiaSpec) -> tuple[str, ...]:
-    """The packages; their versions come from the pins."""
-    names = [f"nvidia-driver-{branch(wanted)}-server-open", "nvidia-container-toolkit"]
+    """The packages, each in its version: a name alone is satisfied by an older one, and the machine would reboot into
+    the driver that it has. What they depend on follows the pins."""
+    driver, toolkit = f"{wanted.driver_version}*", f"{wanted.toolkit_version}*"
+    names = [f"nvidia-driver-{branch(wanted)}-server-open={driver}", f"nvidia-container-toolkit={toolkit}"]
     if wanted.fabric_manager:
-        names.append(f"nvidia-fabricmanager-{branch(wanted)}")
+        names.append(f"nvidia-fabricmanager-{branch(wanted)}={driver}")
     if wanted.infiniband:
         names += ["infiniband-diags", "nvlsm"]
     return tuple(names)

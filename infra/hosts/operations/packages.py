@@ -22,7 +22,8 @@ APT: Final = (
 
 @operation()
 def present(packages: Sequence[str]) -> Commands:
-    """The packages are installed; `name=version` also in that version (an older or newer one is replaced)."""
+    """The packages are installed; `name=version` also in that version (an older or newer one is replaced), where a `*`
+    at its end stands for any rest, as for apt."""
     installed = _installed(packages)
     missing = [package for package in packages if not _is_met(package, installed)]
     if not missing:
@@ -59,4 +60,7 @@ def _installed(packages: Sequence[str]) -> dict[str, str]:
 
 def _is_met(package: str, installed: dict[str, str]) -> bool:
     name, _, version = package.partition("=")
-    return name in installed and version in {"", installed[name]}
+    if name not in installed or not version:
+        return name in installed
+    seen = installed[name]
+    return seen.startswith(version[:-1]) if version.endswith("*") else seen == version

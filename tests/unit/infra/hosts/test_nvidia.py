@@ -32,9 +32,9 @@ def test_what_a_bare_machine_is_sent(snapshot: SnapshotAssertion) -> None:
 
 def test_driver_and_fabric_manager_are_pinned_to_one_version() -> None:
     assert package_names(NVIDIA)[:3] == (
-        "nvidia-driver-580-server-open",
-        "nvidia-container-toolkit",
-        "nvidia-fabricmanager-580",
+        "nvidia-driver-580-server-open=580.95.05*",
+        "nvidia-container-toolkit=1.17.8*",
+        "nvidia-fabricmanager-580=580.95.05*",
     )
     pins = preferences(NVIDIA)
     assert pins.count("Pin: version 580.95.05*") == 1
@@ -63,3 +63,15 @@ def test_simulated_gpus_get_no_driver_and_the_reason_is_told() -> None:
 def test_what_waits_for_a_maintenance_is_told(facts: HostFacts, word: str) -> None:
     (note,) = notes(host_spec(), facts)
     assert word in note
+
+
+@pytest.mark.parametrize(("installed", "replaced"), [("580.82.07-0ubuntu1", True), ("580.95.05-0ubuntu1", False)])
+def test_another_version_of_one_branch_is_installed_before_the_machine_reboots_into_it(
+    installed: str, replaced: bool
+) -> None:
+    names = ("nvidia-driver-580-server-open", "nvidia-fabricmanager-580")
+    versions = {**dict.fromkeys(names, installed), "nvidia-container-toolkit": "1.17.8-1"}
+    listed = "\n".join(f"ii |{name}|{version}" for name, version in versions.items())
+    wanted = NVIDIA.model_copy(update={"infiniband": False, "repositories": ()})
+    run = run_fake(Verb.PLAN, host_spec(nvidia=wanted), {"nvidia-container-toolkit": listed})
+    assert ("nvidia | packages" in run.plan.changes) is replaced
