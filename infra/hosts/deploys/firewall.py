@@ -17,6 +17,7 @@ def firewall(spec: HostSpec) -> None:
         operations.absent(name="none of ours")
         return
     packages.present(name="nftables", packages=("nftables",))
-    operations.other_tools_off(name="no other firewall")
     rules = ruleset(spec.role, spec.firewall, spec.port)
     operations.confirmed(name="port map", ruleset=rules, rollback_seconds=spec.firewall.rollback_seconds)
+    # Only then: where ours is taken back, the machine keeps the one that it had.
+    operations.other_tools_off(name="no other firewall")

@@ -20,6 +20,8 @@ UNIT = f"""\
 [Unit]
 Description=headframe firewall
 Before=network-pre.target k3s.service
+# Debian's own flushes every table, ours included, when it starts.
+After=nftables.service
 Wants=network-pre.target
 [Service]
 Type=oneshot

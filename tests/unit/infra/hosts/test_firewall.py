@@ -14,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from app.protocol.ports import HostPort, NodePort
 from infra.hosts.deploys.firewall_rules import openings, ruleset
+from infra.hosts.operations.firewall import UNIT
 from infra.spec import FirewallSpec, HostRole, Verb
 from tests.support.fake_host import run_fake
 from tests.support.specs import host_spec
@@ -88,12 +89,12 @@ def test_taking_ours_away_leaves_no_rule_and_no_file() -> None:
     assert run.commands[-1].startswith("rm -f /etc/headframe/firewall.nft")
 
 
-def test_other_firewalls_are_turned_off_before_ours_is_laid() -> None:
+def test_other_firewalls_are_turned_off_once_ours_is_confirmed() -> None:
     answers = {"for unit in ufw": "ufw\nfirewalld", "dpkg-query": "ii |nftables|1", "then echo yes": "no"}
     run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), answers)
     assert run.error is None
     commands = "\n".join(run.commands)
-    marks = ["ufw --force disable", "disable --now ufw", "disable --now firewalld", "nft -f /var/lib"]
+    marks = ["nft -f /var/lib", "install -D", "ufw --force disable", "disable --now ufw", "disable --now firewalld"]
     places = [commands.rindex(mark) for mark in marks]
     assert places == sorted(places)
 
@@ -107,7 +108,14 @@ def test_rules_that_let_no_new_connection_in_are_refused_and_never_kept(monkeypa
             raise ConnectError("timed out")
 
     monkeypatch.setattr(FakeConnector, "connect", connect)
-    run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), {"dpkg-query": "ii |nftables|1", "then echo yes": "no"})
+    answers = {"for unit in ufw": "ufw", "dpkg-query": "ii |nftables|1", "then echo yes": "no"}
+    run = run_fake(Verb.APPLY, host_spec(firewall=FIREWALL), answers)
     assert run.error is not None
     assert run.error.operation == "firewall | port map"
     assert not any("install -D" in command for command in run.commands)
+    assert not any("ufw --force disable" in command for command in run.commands), "the machine keeps the one it had"
+
+
+def test_at_boot_the_systems_own_tables_are_laid_before_ours() -> None:
+    """Debian's nftables.service flushes every table when it starts."""
+    assert "After=nftables.service" in UNIT
