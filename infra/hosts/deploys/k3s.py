@@ -20,7 +20,8 @@ def k3s(spec: HostSpec, facts: HostFacts) -> None:
     wanted = spec.k3s
     config = render.config(spec.name, wanted, spec.public_address, render.node_ip(wanted, spec.public_address, facts))
     registries = render.registries(wanted, spec.registry_credentials)
-    written = _settings(wanted, config, registries)
+    unit = render.unit([mount.target for mount in spec.storage])
+    written = _settings(wanted, config, registries, unit)
     # k3s looks for the NVIDIA runtime when it starts: another toolkit needs a restart.
     runtime = spec.nvidia.toolkit_version if spec.nvidia and not spec.nvidia.simulated else ""
     digest = services.digest_of(wanted.version, wanted.source.sha256 or wanted.source.url, config, registries, runtime)
@@ -38,7 +39,7 @@ def k3s(spec: HostSpec, facts: HostFacts) -> None:
         )
 
 
-def _settings(wanted: K3sSpec, config: str, registries: str) -> tuple[OperationMeta, ...]:
+def _settings(wanted: K3sSpec, config: str, registries: str, unit: str) -> tuple[OperationMeta, ...]:
     """Everything that k3s reads at start."""
     return (
         operations.binary(name=f"binary {wanted.version}", source=wanted.source, version=wanted.version),
@@ -47,5 +48,5 @@ def _settings(wanted: K3sSpec, config: str, registries: str) -> tuple[OperationM
         files.content(name="registries.yaml", path=paths.K3S_REGISTRIES, text=registries, mode="600", stamp="k3s")
         if registries
         else files.absent(name="registries.yaml", path=paths.K3S_REGISTRIES, stamp="k3s"),
-        files.content(name="unit", path=paths.K3S_UNIT, text=render.UNIT, stamp="k3s"),
+        files.content(name="unit", path=paths.K3S_UNIT, text=unit, stamp="k3s"),
     )

@@ -10,13 +10,13 @@ import yaml
 from infra.hosts.paths import K3S
 from infra.spec import HostFacts, K3sSpec, RegistryCredential
 
-UNIT: Final = f"""\
+_UNIT: Final = f"""\
 # Written by headframe; changes are put right by the next `pulumi up`.
 [Unit]
 Description=Lightweight Kubernetes
 Wants=network-online.target
 After=network-online.target
-
+@MOUNTS@
 [Service]
 Type=notify
 EnvironmentFile=-/etc/default/k3s
@@ -36,6 +36,13 @@ ExecStart={K3S} server
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def unit(mounts: Sequence[str] = ()) -> str:
+    """The systemd unit. Without the disk that it keeps data on it does not start: pods would begin anew on an empty
+    folder, and fill the disk of the system."""
+    lines = [f"RequiresMountsFor={target}\n" for target in mounts]
+    return _UNIT.replace("@MOUNTS@\n", f"{''.join(lines)}\n")
 
 
 def node_ip(wanted: K3sSpec, public_address: str, facts: HostFacts) -> str | None:

@@ -17,8 +17,10 @@ def bind_mount(source: str, target: str, minimum_free_gib: int) -> Commands:
     """`target` is `source`, now and after every boot.
 
     A run may die at any point: data is at `target` until the copy was compared, then aside as `target.before-headframe`
-    until the mount stands. Refused while a process has files open at `target`, while both hold data that differs, and
-    where the disk would be left with less than `minimum_free_gib`.
+    until the mount stands. What is aside goes only where `source` is seen to be its copy. Refused while a process has
+    files open at `target`, while both hold data that differs, where the disk would be left with less than
+    `minimum_free_gib`, and where the disk on which the source lay is not mounted: programs would begin anew on an empty
+    folder.
     """
     if host.get_fact(Holds, _is_settled(source, target)):
         host.noop(f"{target} is {source}")
@@ -29,7 +31,8 @@ def bind_mount(source: str, target: str, minimum_free_gib: int) -> Commands:
     yield StringCommand(f"systemctl daemon-reload && systemctl enable -q '{unit}' && systemctl start '{unit}'")
     yield StringCommand(
         f"{_is_mounted(source, target)} || {{ echo '{target} is not {source} after mounting' >&2; exit 1; }}; "
-        f"rm -rf --one-file-system {shlex.quote(aside(target))}; rm -f {_marker(target)}"
+        f"rm -rf --one-file-system {shlex.quote(aside(target))}; rm -f {_marker(target)}; "
+        f"findmnt -n -o TARGET -T {shlex.quote(source)} | tail -n 1 > {_stood(target)}"
     )
 
 
@@ -67,10 +70,19 @@ WantedBy=local-fs.target
 def move_script(source: str, target: str, minimum_free_gib: int) -> str:
     """Moves what is at `target` to `source`, in steps each of which can be run again."""
     names = f"s={shlex.quote(source)} t={shlex.quote(target)} a={shlex.quote(aside(target))} m={_marker(target)}"
+    stood = _stood(target)
     return f"""\
 set -eu; {names}
 fail() {{ echo "$1" >&2; exit 1; }}
+at=$s; while [ ! -e "$at" ]; do at=$(dirname "$at"); done; at=$(findmnt -n -o TARGET -T "$at" | tail -n 1)
+[ ! -s {stood} ] || [ "$(cat {stood})" = "$at" ] || \
+fail "$s lay on the disk at $(cat {stood}), which is not mounted: mount it, run again (if it moved, first rm {stood})"
 mkdir -p "$s" "$t" {STATE}/storage
+if [ -e "$a" ]; then  # a run died before it removed this: the copy may lie on a disk that is not mounted now
+  diff -rq --no-dereference "$a" "$s" >&2 || \
+fail "$a is what was at $t, and $s is not its copy: is the disk of $s mounted? compare them, remove $a, run again"
+fi
+if {_is_mounted(source, target)}; then exit 0; fi
 mountpoint -q "$t" && fail "$t is a mount point already: unmount it, then run again"
 used=$(find /proc/[0-9]*/fd /proc/[0-9]*/cwd -lname "$t/*" 2>/dev/null | cut -d/ -f3 | sort -u | head -n 5 | xargs)
 [ -z "$used" ] || fail "processes $used have files open in $t: stop them (headframe drain), then run again"
@@ -92,7 +104,17 @@ fi"""
 
 
 def _marker(target: str) -> str:
-    return f"{STATE}/storage/{target.strip('/').replace('/', '-')}.moving"
+    """There while data is being moved."""
+    return f"{_name(target)}.moving"
+
+
+def _stood(target: str) -> str:
+    """There once the mount stood for the first time: where the disk of the source is mounted."""
+    return f"{_name(target)}.stood"
+
+
+def _name(target: str) -> str:
+    return f"{STATE}/storage/{target.strip('/').replace('/', '-')}"
 
 
 def _is_mounted(source: str, target: str) -> str:
@@ -104,5 +126,6 @@ def _is_settled(source: str, target: str) -> str:
     unit = f"/etc/systemd/system/{mount_unit_name(target)}"
     return (
         f"{_is_mounted(source, target)} && grep -qxF {shlex.quote(f'What={source}')} '{unit}' 2>/dev/null && "
-        f"systemctl is-enabled -q '{mount_unit_name(target)}' && [ ! -e {shlex.quote(aside(target))} ]"
+        f"systemctl is-enabled -q '{mount_unit_name(target)}' && "
+        f"[ ! -e {shlex.quote(aside(target))} ] && [ -s {_stood(target)} ]"
     )

@@ -59,7 +59,7 @@ CONVERGED = {
     "readlink": "yes",
     f"sha256sum < {paths.K3S_CONFIG}": seen(CONFIG),
     f"sha256sum < {paths.K3S_REGISTRIES}": seen(REGISTRIES),
-    f"sha256sum < {paths.K3S_UNIT}": seen(render.UNIT, "644"),
+    f"sha256sum < {paths.K3S_UNIT}": seen(render.unit(), "644"),
     "stamps/k3s 2>": f"{digest_of(K3S.version, 'a' * 64, CONFIG, REGISTRIES, '')}\nactive\nenabled",
     "--raw /readyz": "yes",
     "go-template": "chutes/external-ip=203.0.113.7\nother=x",
@@ -161,3 +161,12 @@ def test_leaving_stops_the_service_and_removes_secrets(snapshot: SnapshotAsserti
 def test_a_machine_that_has_left_gets_no_command() -> None:
     gone = {"is-active": "inactive\nnone", "then echo yes": "no"}
     assert run_fake(Verb.WIPE, SPEC, gone).plan.changes == ()
+
+
+def test_a_cluster_does_not_start_without_the_disk_that_its_data_is_on() -> None:
+    unit = render.unit(["/var/snap", "/var/lib/rancher"])
+    head, _, service = unit.partition("[Service]")
+    assert head.endswith("RequiresMountsFor=/var/snap\nRequiresMountsFor=/var/lib/rancher\n\n")
+    assert "ExecStart=" in service
+    assert "@" not in unit
+    assert render.unit().partition("[Service]")[0].endswith("After=network-online.target\n\n")
