@@ -10,17 +10,19 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import gevent
+import paramiko
 from pyinfra.api import Config, Inventory, State, StringCommand
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 
 from infra.hosts.failures import OperationFailedError
+from infra.hosts.machine_lock import is_connected
 from infra.hosts.paths import STATE
 from infra.hosts.ssh import connector_data, known_hosts, private_keys
 from infra.spec import HostSpec
@@ -156,10 +158,11 @@ def keeper(spec: HostSpec) -> Iterator[Callable[[str], str]]:
                 status, output = host.run_shell_command(
                     StringCommand(command), print_output=False, print_input=False, _sudo=at.user != "root"
                 )
-            except (ConnectError, OSError, EOFError) as error:
+            except (ConnectError, paramiko.SSHException, OSError, EOFError) as error:
                 host.connected = False
                 raise OperationFailedError(f"the lease's keeper {at.host}: {error}", operation=OPERATION) from error
             if not status:
+                host.connected = is_connected(host)  # a command that the connection's end cut off fails too
                 raise OperationFailedError(f"the lease's keeper {at.host}: {output.stderr}", operation=OPERATION)
             return output.stdout
 
@@ -168,13 +171,17 @@ def keeper(spec: HostSpec) -> Iterator[Callable[[str], str]]:
 
 @contextmanager
 def held(lease: Lease) -> Iterator[None]:
-    """Keep the lease alive; give it back at a good end, freeze it at any other."""
+    """Keep the lease alive; give it back at a good end, freeze it at any other.
+
+    A keeper that does not answer then hides no failure: the lease freezes by itself once nobody renews it.
+    """
     renewing = gevent.spawn(_renew_for_ever, lease)
     try:
         yield
     except BaseException as error:
         renewing.kill()
-        lease.freeze(f"failed: {error}")
+        with suppress(OperationFailedError):
+            lease.freeze(f"failed: {error}")
         raise
     renewing.kill()
     _until_it_answers(lease.release)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+import paramiko
 from pyinfra.api import Host, State, StringCommand
 from pyinfra.api.exceptions import ConnectError
 
@@ -23,8 +24,10 @@ def reboot_and_wait(state: State, host: Host, deadline_seconds: float, unless: s
     """
     if _run(host, unless)[0]:
         return True
-    before = _run(host, _BOOT_ID)[1]
-    _run(host, "systemd-run --quiet --on-active=1 systemctl reboot")
+    known, before = _run(host, _BOOT_ID)
+    if not known or not _run(host, "systemd-run --quiet --on-active=1 systemctl reboot")[0]:
+        host.log_styled("the machine takes no order to reboot: `systemctl --failed` on it may show why", fg="red")
+        return False
     began = time.monotonic()
     while time.monotonic() - began < deadline_seconds:
         time.sleep(_POLL_SECONDS)
@@ -33,8 +36,8 @@ def reboot_and_wait(state: State, host: Host, deadline_seconds: float, unless: s
             connector.connect()
             host.connector = connector
             reached, now = _run(host, _BOOT_ID)
-        except (ConnectError, OSError, EOFError):
-            continue
+        except (ConnectError, paramiko.SSHException, OSError, EOFError):
+            continue  # also where it took the connection and then went down
         if reached and now != before:
             return True
     host.log_styled(f"the machine did not come back within {deadline_seconds:.0f} s", fg="red")

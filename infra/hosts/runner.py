@@ -123,12 +123,8 @@ def _converge(
         return ()
     state.add_callback_handler(Progress(emitter, host, total=len(state.get_op_order())))
     state.set_stage(StateStage.Execute)
-
-    def say(message: str) -> None:
-        emitter.log(LogLevel.INFO, f"{spec.name} {message}")
-
     changes = plan.changes if verb in {Verb.APPLY, Verb.RESTART, Verb.REBOOT} else ()
-    with guarded(spec, facts, host, changes, say), _operation_errors(state, host):
+    with guarded(spec, facts, host, changes, emitter), _operation_errors(state, host):
         run_ops(state)
     return names_of_changes(state, host)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from infra.spec import Event, HostSpec, Verb, parse_event
+from infra.spec import Event, HostSpec, TurnEvent, Verb, parse_event
 
 _ROOT: Final = Path(__file__).parents[2]
 _LINE_LIMIT_BYTES: Final = 64 << 20
@@ -44,10 +44,19 @@ class Children:
     async def run(self, verb: Verb, spec: HostSpec, on_event: OnEvent, timeout_seconds: float) -> Ended:
         """Run a verb and hand on its events as they come.
 
+        Args:
+            timeout_seconds: counted anew, beside what it waits, whenever the run says that it waits (`TurnEvent`).
+
         Raises:
             TimeoutError: it took longer; the child was ended.
         """
-        async with self._slots, asyncio.timeout(timeout_seconds), self._child(verb) as child:
+        async with self._slots, asyncio.timeout(timeout_seconds) as limit, self._child(verb) as child:
+
+            async def take(event: Event) -> None:
+                if isinstance(event, TurnEvent):
+                    limit.reschedule(asyncio.get_running_loop().time() + timeout_seconds + event.waits_seconds)
+                await on_event(event)
+
             if child.stdin is None or child.stdout is None or child.stderr is None:
                 raise RuntimeError("the child was started without pipes")
             tail = asyncio.create_task(_tail(child.stderr))
@@ -55,7 +64,7 @@ class Children:
             child.stdin.write(spec.to_json().encode() + b"\n")
             with suppress(ConnectionError):
                 await child.stdin.drain()
-            strays = [line async for line in _events(child.stdout, on_event)]
+            strays = [line async for line in _events(child.stdout, take)]
             status = await child.wait()
             return Ended(status, "\n".join([*strays, await tail]))
 

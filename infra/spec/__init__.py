@@ -19,6 +19,7 @@ from infra.spec.events import (
     OperationState,
     PlanEvent,
     ResultEvent,
+    TurnEvent,
     Verb,
     parse_event,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "ResultEvent",
     "ServiceSpec",
     "TimeSpec",
+    "TurnEvent",
     "UserSpec",
     "Verb",
     "parse_event",

@@ -104,6 +104,14 @@ class LogEvent(Model):
     message: str
 
 
+class TurnEvent(Model):
+    """The run begins to wait: for its turn, or for chutes to finish. From now on it has its whole time again, and this
+    beside it: one whose waiting counted would be cut off in the middle of its disruption."""
+
+    event: Literal["turn"] = "turn"
+    waits_seconds: float
+
+
 class ResultEvent(Model):
     """Last line of a successful run. `kubeconfig` is there when the host has a cluster of ours."""
 
@@ -124,7 +132,7 @@ class ErrorEvent(Model):
 
 
 Event = Annotated[
-    Hello | Connected | FactsEvent | PlanEvent | OperationEvent | LogEvent | ResultEvent | ErrorEvent,
+    Hello | Connected | FactsEvent | PlanEvent | OperationEvent | LogEvent | TurnEvent | ResultEvent | ErrorEvent,
     Field(discriminator="event"),
 ]
 

@@ -17,7 +17,8 @@ class LeaseSpec(Model):
     port: int = Field(default=22, ge=1, le=65535)
     user: AccountName = "root"
     host_key: PublicKey
-    #: How long a machine waits for its turn.
-    wait_seconds: int = Field(default=3600, ge=1)
+    #: How long a machine waits for its turn. A day: a roll-out of a hundred machines takes one after the other, and one
+    #: that stands still is frozen within seconds, which ends every wait.
+    wait_seconds: int = Field(default=86400, ge=1)
     #: How long chutes may finish by themselves before they are ended.
     drain_seconds: int = Field(default=300, ge=0)

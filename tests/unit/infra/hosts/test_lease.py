@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import paramiko
 import pytest
 
-from infra.hosts.disruption import is_disruptive
+from infra.hosts import lease
+from infra.hosts.disruption import drain_script, if_the_cluster_answers, is_disruptive
 from infra.hosts.failures import OperationFailedError
-from infra.hosts.lease import Answer, Lease, clear_script, held
-from infra.hosts.paths import STATE
+from infra.hosts.lease import Answer, Lease, clear_script, held, keeper
+from infra.hosts.paths import K3S, STATE
 from infra.spec import LeaseSpec, Verb
 from tests.support.fake_host import run_fake
 from tests.support.specs import host_spec, key_pair
@@ -63,6 +66,53 @@ def test_a_failure_freezes_it_for_the_others_and_the_same_machine_resumes(shell:
     reply = Lease("gpu-2", shell).take()
     assert (reply.answer, reply.holder, reply.reason) == (Answer.FROZEN, "gpu-1", "failed: disk full")
     assert Lease("gpu-1", shell).take().answer is Answer.TAKEN
+
+
+def test_a_keeper_that_does_not_answer_hides_no_failure(shell: Shell) -> None:
+    def run_command(command: str) -> str:
+        if "frozen" in command and "disk full" in command:
+            raise OperationFailedError("the lease's keeper 203.0.113.1: timed out", operation="lease")
+        return shell(command)
+
+    one = Lease("gpu-1", run_command)
+    one.take()
+    with pytest.raises(RuntimeError, match="disk full"), held(one):
+        raise RuntimeError("disk full")
+
+
+class Keeper:
+    """A control host that reboots once: the session that stood before ends, a new one works."""
+
+    connected = False
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.broken = False
+
+    def connect(self, **options: object) -> None:
+        del options
+        self.sessions += 1
+        self.connected, self.broken = True, False
+
+    def run_shell_command(self, command: object, **options: object) -> tuple[bool, SimpleNamespace]:
+        del command, options
+        if self.broken:
+            raise paramiko.SSHException("SSH session not active")
+        return True, SimpleNamespace(stdout="taken", stderr="")
+
+
+def test_a_keeper_that_rebooted_meanwhile_is_entered_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Keeper()
+    monkeypatch.setattr(lease, "State", lambda *given: SimpleNamespace(inventory=[host], private_keys={}))
+    spec = host_spec(lease=LeaseSpec(host="203.0.113.1", host_key=key_pair()[1]))
+    with keeper(spec) as run_command:
+        one = Lease("gpu-1", run_command)
+        assert one.take().answer is Answer.TAKEN
+        host.broken = True
+        with pytest.raises(OperationFailedError, match="SSH session not active"):
+            one.renew()
+        one.renew()
+    assert host.sessions == 2
 
 
 def test_a_holder_that_vanished_freezes_it(shell: Shell, tmp_path: Path) -> None:
@@ -172,8 +222,8 @@ def test_what_is_disruptive(operation: str, expected: bool) -> None:
 
 
 def test_an_act_without_a_cluster_takes_no_lease() -> None:
-    lease = LeaseSpec(host="203.0.113.1", host_key=key_pair()[1])
-    run = run_fake(Verb.RESTART, host_spec(lease=lease))
+    kept = LeaseSpec(host="203.0.113.1", host_key=key_pair()[1])
+    run = run_fake(Verb.RESTART, host_spec(lease=kept))
     assert run.error is None
     assert run.commands[-1] == "systemctl restart --no-block k3s && sleep 2"
 
@@ -184,3 +234,53 @@ def test_draining_closes_the_node_and_opening_waits_until_it_is_ready() -> None:
     assert drained.index("headframe/draining=true") < drained.index("delete pods -l chutes/chute=true")
     opened = run_fake(Verb.OPEN, host_spec()).commands[-1]
     assert opened.index("/readyz") < opened.index("headframe/draining-") < opened.index("uncordon gpu-0")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Callable[[str, str], subprocess.CompletedProcess[str]]:
+    """Runs a script with a kubectl that does what `answer` says and writes its arguments into the file `asked`."""
+
+    def run_script(answer: str, script: str) -> subprocess.CompletedProcess[str]:
+        program = tmp_path / "k3s"
+        program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n{answer}\n')
+        program.chmod(0o755)
+        (tmp_path / "sleep").write_text("#!/bin/sh\n")
+        (tmp_path / "sleep").chmod(0o755)
+        text = f"export PATH={tmp_path}:$PATH\n{script}".replace(K3S, str(program))
+        return subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False, timeout=30)
+
+    return run_script
+
+
+Cluster = Callable[[str, str], subprocess.CompletedProcess[str]]
+
+
+def test_a_node_whose_cluster_does_not_answer_is_not_said_to_be_drained(cluster: Cluster) -> None:
+    done = cluster("exit 1", drain_script("gpu-0", 0))
+    assert done.returncode == 1
+    assert "gpu-0 is not drained" in done.stderr
+
+
+def test_a_list_that_cannot_be_read_is_no_empty_one(cluster: Cluster, tmp_path: Path) -> None:
+    done = cluster('case "$*" in *"get pods"*) exit 1;; esac', drain_script("gpu-0", 3))
+    assert done.returncode == 0
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len([line for line in asked if "get pods" in line]) == 3
+    assert "delete pods" in asked[-1], "what may still run is ended by name before the disruption"
+
+
+def test_chutes_that_have_finished_end_the_waiting(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster("true", drain_script("gpu-0", 300)).returncode == 0
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert ["cordon" in asked[0], "get pods" in asked[-1], len(asked)] == [True, True, 3]
+
+
+def test_a_machine_whose_cluster_is_down_can_be_repaired_and_it_is_said(cluster: Cluster) -> None:
+    done = cluster("exit 1", f"{if_the_cluster_answers()}\n{drain_script('gpu-0', 0)}")
+    assert (done.returncode, done.stdout) == (0, "its cluster does not answer: not drained\n")
+
+
+def test_a_cluster_that_is_away_for_a_moment_is_drained(cluster: Cluster, tmp_path: Path) -> None:
+    second = f'case "$*" in *readyz*) [ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; exit 1; }};; esac'
+    assert cluster(second, f"{if_the_cluster_answers()}\n{drain_script('gpu-0', 1)}").returncode == 0
+    assert "cordon gpu-0" in (tmp_path / "asked").read_text()

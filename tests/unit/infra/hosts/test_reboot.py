@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import paramiko
 import pytest
 from pyinfra.api import Host, State
 from pyinfra.api.exceptions import ConnectError
@@ -17,15 +18,20 @@ class Machine:
     """One machine behind any number of connections: `away` tries fail after it was told to reboot, then it answers as
     another boot, unless `same_boot`."""
 
-    def __init__(self, *, away: int = 2, same_boot: bool = False, holds: bool = False) -> None:
-        self.away, self.same_boot, self.holds = away, same_boot, holds
+    def __init__(
+        self, *, away: int = 2, same_boot: bool = False, holds: bool = False, obeys: bool = True, cut: bool = False
+    ) -> None:
+        self.away, self.same_boot, self.holds, self.obeys, self.cut = away, same_boot, holds, obeys, cut
         self.rebooted = False
         self.said: list[str] = []
 
     def answer(self, command: str) -> tuple[bool, str]:
         if "systemctl reboot" in command:
-            self.rebooted = True
-            return True, ""
+            self.rebooted = self.obeys
+            return self.obeys, ""
+        if self.rebooted and self.cut:
+            self.cut = False
+            raise paramiko.SSHException("SSH session not active")
         if "boot_id" in command:
             return True, "second" if self.rebooted and not self.same_boot else "first"
         return self.holds, ""
@@ -99,3 +105,13 @@ def test_nothing_is_done_where_there_is_no_need() -> None:
     host = Told(Machine(holds=True))
     assert rebooted(host, unless="true")
     assert not host.machine.rebooted
+
+
+def test_a_session_that_ends_while_the_machine_goes_down_is_no_failure() -> None:
+    assert rebooted(Told(Machine(away=0, cut=True)))
+
+
+def test_a_machine_that_takes_no_order_is_told_of_at_once() -> None:
+    host = Told(Machine(obeys=False))
+    assert not rebooted(host, 3600)
+    assert "takes no order" in host.machine.said[0]
