@@ -6,6 +6,7 @@ Grafana is not here: the lab pulls no public image, and its outputs say so.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Final
 
 import pytest
@@ -47,18 +48,24 @@ def rules_of(*files: str) -> set[str]:
 
 def test_the_control_hosts_prometheus_reads_every_node_and_what_its_rules_recorded(settled: Lab) -> None:
     nodes = dict.fromkeys(settled.gpu_nodes, 1.0)
-    soon(lambda: by(settled, "cluster", 'up{job="federate"}'), nodes)
+    assert soon(lambda: by(settled, "cluster", 'up{job="federate"}'), nodes) == nodes
+
+    def from_every_node(name: str) -> dict[str, float]:
+        return by(settled, "cluster", f"count by (cluster) ({name}) > bool 0")
+
     for name in sorted(OF_EVERY_NODE):
-        soon(lambda name=name: by(settled, "cluster", f"count by (cluster) ({name}) > bool 0"), nodes)  # type: ignore[misc]
-    soon(lambda: by(settled, "cluster", "node:targets_down:count"), dict.fromkeys(nodes, 0.0))
-    soon(lambda: by(settled, "cluster", 'node:agent_state{state="running"}'), nodes)
+        assert soon(partial(from_every_node, name), nodes) == nodes, name
+    none = dict.fromkeys(nodes, 0.0)
+    assert soon(lambda: by(settled, "cluster", "node:targets_down:count"), none) == none
+    assert soon(lambda: by(settled, "cluster", 'node:agent_state{state="running"}'), nodes) == nodes
 
 
 def test_it_asks_every_program_of_the_control_host_and_counts_the_fleet(settled: Lab) -> None:
     jobs = dict.fromkeys((*PROGRAMS, "node-exporter"), 1.0)
-    soon(lambda: by(settled, "job", 'up{job!="federate"}'), jobs)
-    soon(lambda: by(settled, "", "fleet:gpus:count"), {"": float(len(settled.gpu_nodes))})
-    soon(lambda: by(settled, "", "fleet:clusters_healthy:count"), {"": float(len(settled.gpu_nodes))})
+    assert soon(lambda: by(settled, "job", 'up{job!="federate"}'), jobs) == jobs
+    every = {"": float(len(settled.gpu_nodes))}
+    assert soon(lambda: by(settled, "", "fleet:gpus:count"), every) == every
+    assert soon(lambda: by(settled, "", "fleet:clusters_healthy:count"), every) == every
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,8 @@ def test_every_rule_is_loaded_and_evaluates(settled: Lab, place: str, files: tup
         groups = prometheus(settled, machine, "rules")["groups"]
         return {rule["name"] for group in groups for rule in group["rules"] if rule["health"] == "ok"}
 
-    soon(healthy, rules_of(*files))
+    wanted = rules_of(*files)
+    assert soon(healthy, wanted) == wanted
 
 
 def test_few_series_leave_a_node_and_more_would_be_refused(settled: Lab) -> None:

@@ -76,7 +76,8 @@ def test_the_trackers_job_leaves_a_snapshot_of_the_simulated_chain_and_prometheu
     def shown() -> list[float]:
         return [value for _, value in query(settled, settled.control, "headframe_tracker_block")]
 
-    soon(shown, [float(snapshot["block"])])
+    wanted = [float(snapshot["block"])]
+    assert soon(shown, wanted) == wanted
 
 
 def test_the_tracker_reaches_the_chain_and_not_the_database(settled: Lab) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from app.protocol.labels import CHUTES_NAMESPACE, MONITORING_NAMESPACE
@@ -17,6 +17,8 @@ from app.protocol.ports import ClusterPort
 from lab.fleet.engine import CLONE
 from lab.fleet.hotkey import hotkey_file
 from tests.support.lab import Lab
+
+T = TypeVar("T")
 
 _HEADFRAME_SECONDS: Final = 900.0
 _JOB_SECONDS: Final = 300
@@ -88,13 +90,10 @@ def query(lab: Lab, machine: str, expression: str) -> list[tuple[dict[str, str],
     return [(item["metric"], float(item["value"][1])) for item in found["result"]]
 
 
-def soon(seen: Callable[[], object], wanted: object) -> None:
-    """Wait until figures are as wanted, as long as they may take to arrive.
-
-    Raises:
-        AssertionError: they were not; with what was seen last.
-    """
+def soon(seen: Callable[[], T], wanted: T) -> T:
+    """Figures once they are as wanted; what was seen last where they have not become so in the time that they may take
+    to arrive."""
     deadline = time.monotonic() + _FIGURES_SECONDS
     while (last := seen()) != wanted and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-    assert last == wanted
+    return last
