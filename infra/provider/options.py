@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-REFRESH_HOSTS: Final = "refreshHosts"
+REFRESH_HOSTS: Final = "refresh_hosts"
 _CHILDREN_PER_CORE: Final = 4
 _OFF: Final = frozenset({"false", "0", "no", "off"})
 
@@ -23,7 +23,7 @@ class Options:
     """How the provider works.
 
     Attributes:
-        refresh_hosts: whether Read looks at machines. Off: `headframe:refreshHosts: false` in the stack file, or
+        refresh_hosts: whether Read looks at machines. Off: `headframe:refresh_hosts: false` in the stack file, or
             HEADFRAME_REFRESH_HOSTS=false for one run. The engine's own `--refresh=false` does not turn it off.
         children: how many machines are worked on at once.
     """

@@ -247,6 +247,11 @@ class FleetSettings(Tree):
     tracker: TrackerSettings = TrackerSettings()
     audit: AuditSettings = AuditSettings()
     allowances: AllowanceSettings = AllowanceSettings()
+    refresh_hosts: bool = Field(
+        default=True,
+        description="Look at every machine before each preview and update. Off: drift stays unseen.",
+        examples=[False],
+    )
 
     @property
     def bare_nodes(self) -> tuple[BareGpuNode, ...]:

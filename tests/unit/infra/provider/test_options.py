@@ -9,7 +9,7 @@ from infra.provider.options import Options, own_variables
 
 @pytest.mark.parametrize("value", ["false", "False", "0", "no", "off"])
 def test_refreshing_can_be_turned_off(value: str) -> None:
-    assert not Options.read({"refreshHosts": value}, {}).refresh_hosts
+    assert not Options.read({"refresh_hosts": value}, {}).refresh_hosts
     assert not Options.read({}, {"HEADFRAME_REFRESH_HOSTS": value}).refresh_hosts
 
 
@@ -18,9 +18,9 @@ def test_refreshing_is_on_by_default() -> None:
 
 
 def test_the_environment_has_the_last_word() -> None:
-    assert Options.read({"refreshHosts": "false"}, {"HEADFRAME_REFRESH_HOSTS": "true"}).refresh_hosts
+    assert Options.read({"refresh_hosts": "false"}, {"HEADFRAME_REFRESH_HOSTS": "true"}).refresh_hosts
 
 
 def test_the_projects_own_configuration_is_dropped() -> None:
-    offered = {"hotkey": "marker-seed", "gpuNodes": "[]", "refreshHosts": "false"}
-    assert own_variables(dict(offered)) == {"refreshHosts": "false"}
+    offered = {"hotkey": "marker-seed", "gpuNodes": "[]", "refresh_hosts": "false"}
+    assert own_variables(dict(offered)) == {"refresh_hosts": "false"}

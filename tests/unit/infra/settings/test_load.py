@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.provider.options import REFRESH_HOSTS
 from infra.settings import BareGpuNode, NodeState, SettingsError, TeeGpuNode, load
 from infra.settings.load import validate
 from infra.settings.programs import PUBLIC_VALIDATOR
@@ -156,3 +157,7 @@ def test_the_order_of_nodes_means_nothing(rng: random.Random) -> None:
 )
 def test_only_structured_values_are_parsed(text: str | None, value: object) -> None:
     assert parsed(text) == value
+
+
+def test_the_providers_own_switch_is_a_setting_like_any_other() -> None:
+    assert not config(**{REFRESH_HOSTS: "false"}).settings.refresh_hosts
