@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from graval.cuda.build import LIBRARY
-from infra.cli.stack_file import StackFileError, settings_of
-from infra.settings.load import validate
-from infra.settings.secrets import HOTKEY_SEED, SECRET_KEYS, SSH_PRIVATE_KEY
+from infra.cli.stack_file import StackFileError, source_of
+from infra.settings.load import load
+from infra.settings.mistakes import Mistake, SettingsError
+from infra.settings.secrets import SECRET_KEYS
 
 _CONNECT_SECONDS: Final = 5.0
 
@@ -67,20 +68,22 @@ def tools(settings: dict[str, object], which: Callable[[str], str | None] = shut
 
 
 def stack_settings(path: Path) -> list[Check]:
-    """The stack file's own mistakes, each with its command."""
+    """The stack file's own mistakes, each with its command: those that would end an update before it begins."""
     if not path.exists():
         return [Check("stack file", Verdict.FAIL, f"{path} is not there", "headframe init")]
     text = path.read_text()
     try:
-        mistakes = validate(settings_of(text))
+        load(source_of(text))
     except StackFileError as error:
         return [Check("stack file", Verdict.FAIL, f"{path}: {error}", f"edit {path}")]
-    checks = [Check(f"setting {m.path}", Verdict.FAIL, m.wrong, m.command) for m in mistakes]
-    for key in (SSH_PRIVATE_KEY, HOTKEY_SEED):
-        what, fix = SECRET_KEYS[key]
-        if f"headframe:{key}:" not in text:
-            checks.append(Check(f"secret {key}", Verdict.FAIL, f"the {what} is missing", fix))
-    return checks or [Check("stack file", Verdict.OK, f"{path.name} is valid")]
+    except SettingsError as error:
+        return [_mistake(found) for found in error.mistakes]
+    return [Check("stack file", Verdict.OK, f"{path.name} is valid")]
+
+
+def _mistake(found: Mistake) -> Check:
+    kind = "secret" if found.path in SECRET_KEYS else "setting"
+    return Check(f"{kind} {found.path}", Verdict.FAIL, found.wrong, found.command)
 
 
 def gpu_proof(settings: dict[str, object], library: Path = LIBRARY) -> list[Check]:

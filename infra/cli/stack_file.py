@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from infra.settings.load import validate
 from infra.settings.mistakes import Mistake
 from infra.settings.secrets import SECRET_KEYS
+from infra.settings.source import MappingSource
 from infra.settings.tree import NodeState
 
 PREFIX: Final = "headframe:"
@@ -51,6 +52,11 @@ def settings_of(text: str) -> dict[str, object]:
     Raises:
         StackFileError: it is no YAML, or no stack file.
     """
+    return {key: value for key, value in _config(text).items() if key not in SECRET_KEYS}
+
+
+def _config(text: str) -> dict[str, object]:
+    """What is the project's, without its prefix."""
     try:
         content = YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -59,8 +65,18 @@ def settings_of(text: str) -> dict[str, object]:
     config = (content.get("config") or {}) if isinstance(content, dict) else None
     if not isinstance(config, dict):
         raise StackFileError("the stack file holds no mapping of settings under `config`: headframe init writes one")
-    plain = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
-    return {key: value for key, value in plain.items() if key not in SECRET_KEYS}
+    return {key.removeprefix(PREFIX): value for key, value in config.items() if str(key).startswith(PREFIX)}
+
+
+def source_of(text: str) -> MappingSource:
+    """The whole configuration of a stack file as the program would read it, encrypted values left closed.
+
+    Raises:
+        StackFileError: as `settings_of`.
+    """
+    config = _config(text)
+    secrets = [key for key, value in config.items() if isinstance(value, dict) and set(value) == {"secure"}]
+    return MappingSource({key: config[key] for key in config.keys() - set(secrets)}, dict.fromkeys(secrets, ""))
 
 
 def nodes_of(text: str) -> list[dict[str, Any]]:

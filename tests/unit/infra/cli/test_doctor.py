@@ -131,3 +131,15 @@ def test_the_environment_lets_one_dead_node_stop_no_other_and_names_the_pack(tmp
     assert environment["PULUMI_CONTINUE_ON_ERROR"] == "false"
     assert environment["PULUMI_OPTION_POLICY_PACK"] == str(tmp_path / "policies" / "pack")
     assert environment["HOME"] == "/h"
+
+
+def test_every_secret_that_an_update_would_miss_is_missed_here_too(path: Path) -> None:
+    document = YAML(typ="safe").load(path.read_text())
+    document["config"]["headframe:kubernetes"]["registry_login"] = {"registry": "docker.io", "username": "me"}
+    document["config"]["headframe:ssh_private_key"] = "in plain"
+    with path.open("w") as file:
+        YAML(typ="safe").dump(document, file)
+    found = {check.name: check.seen for check in doctor.stack_settings(path)}
+    assert "is missing" in found["secret registry_password"]
+    assert "stored in plain" in found["secret ssh_private_key"]
+    assert "in plain" not in found["secret ssh_private_key"].replace("stored in plain", "")
