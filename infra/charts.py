@@ -77,9 +77,13 @@ def archive_address(index: Mapping[str, Any], repository: str, chart: str, versi
 @stamina.retry(on=httpx.TransportError, attempts=3, timeout=120.0)
 def _fetch(repository: str, chart: str, version: str) -> bytes:
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
-        index = yaml.safe_load(client.get(urljoin(repository, "index.yaml")).raise_for_status().text)
-        address = archive_address(index if isinstance(index, dict) else {}, repository, chart, version)
-        return client.get(address).raise_for_status().content
+        text = client.get(urljoin(repository, "index.yaml")).raise_for_status().text
+        try:
+            index = yaml.safe_load(text)
+            address = archive_address(index if isinstance(index, dict) else {}, repository, chart, version)
+            return client.get(address).raise_for_status().content
+        except (yaml.YAMLError, AttributeError, TypeError, httpx.InvalidURL):
+            raise ChartError(f"{repository}index.yaml is no index of a chart repository: mend the address") from None
 
 
 def _sha256(content: bytes) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.charts import ChartError, archive_address, pinned_archive
+from infra.charts import ChartError, archive_address, pinned_archive, served_digest
 
 ARCHIVE = b"packaged"
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()
@@ -21,7 +21,12 @@ class Repository(http.server.BaseHTTPRequestHandler):
     """A chart repository with one chart."""
 
     def do_GET(self) -> None:
-        content = {"/r/index.yaml": INDEX, "/r/charts/gpu-operator-v25.3.4.tgz": ARCHIVE}.get(self.path)
+        content = {
+            "/r/index.yaml": INDEX,
+            "/portal/index.yaml": b"<html>\n\t<a b: [c",
+            "/list/index.yaml": b"entries: [1]",
+            "/r/charts/gpu-operator-v25.3.4.tgz": ARCHIVE,
+        }.get(self.path)
         self.send_response(200 if content else 404)
         self.end_headers()
         self.wfile.write(content or b"")
@@ -66,3 +71,11 @@ def test_a_missing_version_names_those_that_are_there(repository: str, tmp_path:
 def test_a_repository_that_answers_badly_is_named(repository: str, tmp_path: Path) -> None:
     with pytest.raises(ChartError, match="cannot be fetched from"):
         pinned_archive(f"{repository}/nowhere", "gpu-operator", "v25.3.4", DIGEST, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["portal", "list"])
+def test_what_is_no_index_is_told_and_offers_nothing(repository: str, tmp_path: Path, place: str) -> None:
+    address = repository.replace("/r", f"/{place}")
+    with pytest.raises(ChartError, match="is no index of a chart repository"):
+        pinned_archive(address, "gpu-operator", "v25.3.4", DIGEST, tmp_path)
+    assert served_digest(address, "gpu-operator", "v25.3.4") is None
