@@ -22,6 +22,7 @@ from infra.components.gpu_node import GpuNode, GpuNodeArgs, miner_api_address
 from infra.components.gpu_runtime import Chart, local_chart
 from infra.components.images import Images, ImagesArgs
 from infra.components.miner import Miner
+from infra.images.tools import cache_folder
 from infra.resources.control_tools import ControlTools
 from infra.resources.host import RegistryLogin
 from infra.settings import FleetSecrets, FleetSettings, PulumiConfigSource, SettingsError, load, read_secrets
@@ -62,9 +63,7 @@ def main() -> None:
 
 def places() -> Places:
     """The clone that this file is in, and the cache folder of the environment."""
-    configured = os.environ.get("HEADFRAME_CACHE")
-    cache = Path(configured) if configured else Path.home() / ".cache" / "headframe"
-    return Places(clone=Path(__file__).parents[1], cache=cache)
+    return Places(clone=Path(__file__).parents[1], cache=cache_folder())
 
 
 def declare_fleet(settings: FleetSettings, secrets: FleetSecrets, where: Places) -> dict[str, Any]:

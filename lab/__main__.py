@@ -13,7 +13,7 @@ from rich.console import Console
 
 from infra.images.__main__ import prune as prune_images
 from infra.images.prune import DAY_SECONDS, DAYS
-from lab.builds.cache import cache_folder
+from infra.images.tools import cache_folder
 from lab.builds.prune import prune as prune_builds
 from lab.embedded.__main__ import up as embedded_up
 from lab.embedded.day import NotInTimeError, Timeline, serve_first

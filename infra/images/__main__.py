@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -15,14 +14,9 @@ from infra.images.builder import Builder
 from infra.images.catalogue import BASE, IMAGES
 from infra.images.prune import DAY_SECONDS, DAYS
 from infra.images.recipe import tag
+from infra.images.tools import cache_folder
 
 app = App(name="infra.images", help="Build the fleet's images.")
-
-
-def cache_folder() -> Path:
-    """Slow builds stay here, outside the clone."""
-    configured = os.environ.get("HEADFRAME_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "headframe"
 
 
 @app.command

@@ -19,6 +19,13 @@ _NEEDED: Final = ("buildah", "mmdebstrap")
 _CACHE_LOCK: Final = "building"
 
 
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where slow results are kept, outside the clone: `HEADFRAME_CACHE`, else `XDG_CACHE_HOME`/headframe, else
+    `~/.cache/headframe`."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(environment.get("HEADFRAME_CACHE") or f"{base}/headframe")
+
+
 def require_tools() -> None:
     """Raises RuntimeError with the command that installs what is missing."""
     missing = [tool for tool in _NEEDED if shutil.which(tool) is None]
@@ -45,10 +52,13 @@ def run(command: list[str], *, stdin: str | None = None, environment: Mapping[st
     Raises:
         RuntimeError: with the end of what it said.
     """
-    done = subprocess.run(
-        command, input=stdin, text=True, capture_output=True, env={**os.environ, **environment}, timeout=_STEP_SECONDS,
-        check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, input=stdin, text=True, capture_output=True, env={**os.environ, **environment},
+            timeout=_STEP_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(command[:8])} ... took more than {_STEP_SECONDS} s") from None
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).splitlines()[-20:])
         raise RuntimeError(f"{' '.join(command[:8])} ... ended with {done.returncode}:\n{tail}")

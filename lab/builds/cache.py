@@ -18,12 +18,6 @@ _RECORD: Final = "SHA256"
 _CHUNK_BYTES: Final = 1 << 20
 
 
-def cache_folder() -> Path:
-    """Where slow results are kept: `HEADFRAME_CACHE`, else `XDG_CACHE_HOME`/headframe, else `~/.cache/headframe`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("HEADFRAME_CACHE") or f"{base}/headframe")
-
-
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of one file."""
     digest = hashlib.sha256()

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder, found, kept
+from infra.images.tools import cache_folder
+from lab.builds.cache import found, kept
 from lab.builds.golang import go_command, version_of
 from lab.builds.progress import run_with_progress
 

@@ -17,7 +17,8 @@ from typing import Final
 
 import httpx
 
-from lab.builds.cache import cache_folder, locked, sha256_of
+from infra.images.tools import cache_folder
+from lab.builds.cache import locked, sha256_of
 from lab.builds.progress import Line
 
 #: Oldest compiler that builds our modules: the `go` line of their go.mod files.

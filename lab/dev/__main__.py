@@ -22,6 +22,7 @@ import orjson
 
 from app.protocol.signing import Signer
 from app.storage.__main__ import run as prepare_database
+from infra.images.tools import cache_folder
 from lab.services.postgres import EmbeddedPostgres
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
@@ -35,8 +36,7 @@ cli = cyclopts.App(name="python -m lab.dev", help="The control plane for develop
 
 def state_folder() -> Path:
     """Where keys and data of development live: short, because PostgreSQL's socket lies below it."""
-    base = os.environ.get("HEADFRAME_CACHE") or str(Path.home() / ".cache" / "headframe")
-    return Path(base) / "dev"
+    return cache_folder() / "dev"
 
 
 def key_file(folder: Path, name: str) -> Path:

@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder, locked
+from infra.images.tools import cache_folder
+from lab.builds.cache import locked
 from lab.builds.go import build, cached
 from lab.engine.download import UnavailableError, downloaded
 from lab.engine.releases import Release, helm, pulumi

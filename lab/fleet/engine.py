@@ -13,6 +13,7 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
+from infra.cli.engine import Engine
 from lab.engine.environment import backend_folder, engine_environment
 from lab.engine.toolchain import Toolchain
 from lab.fleet.hotkey import hotkey_seed
@@ -88,7 +89,7 @@ class LabEngine:
         command = ["pulumi", *arguments]
         environment = self.environment
         if log is None or sys.stdout.isatty():
-            return subprocess.run(command, cwd=CLONE, env=environment, check=False).returncode
+            return Engine(CLONE, environment=environment).visibly(*arguments)
         with (
             log.open("w") as copy,
             subprocess.Popen(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder
+from infra.images.tools import cache_folder
 from lab.hosts import apt
 
 #: What a rented server brings, and what the lab's Kubernetes takes from its host instead of carrying it along.

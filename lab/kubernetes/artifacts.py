@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from lab.builds.cache import cache_folder, locked
+from infra.images.tools import cache_folder
+from lab.builds.cache import locked
 from lab.builds.go import GoModule, build
 from lab.kubernetes.binary import kubernetes_binary
 from lab.kubernetes.image_archive import Image, write_image

@@ -14,7 +14,8 @@ from graval.cuda.build import (
     run_compiler,
     toolkit_version,
 )
-from lab.builds.cache import cache_folder, kept
+from infra.images.tools import cache_folder
+from lab.builds.cache import kept
 
 _FATBIN_MAGIC = struct.pack("<I", 0xBA55ED50)
 

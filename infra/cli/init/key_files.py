@@ -37,7 +37,7 @@ def private_key_text(path: str) -> str:
 
 def hotkey_file_text(given: str) -> str | None:
     """Content of the hotkey file that was given; None where it was an address, whose seed nobody knows here."""
-    path = Path(given)
+    path = Path(given).expanduser()
     return path.read_text() if path.is_file() else None
 
 
@@ -52,6 +52,6 @@ def hotkey_address(given: str) -> str:
     except ValidationError:
         pass  # then it is a file
     try:
-        return load_signer(Path(given)).ss58
+        return load_signer(Path(given).expanduser()).ss58
     except CommandError as error:
         raise KeyFileError(f"{given!r} is neither an SS58 address nor a hotkey file: {error}") from None

@@ -18,7 +18,7 @@ from graval.cuda.build import (
 )
 from graval.cuda.check import compare, sizes
 from graval.cuda.library import Library
-from lab.builds.cache import cache_folder
+from infra.images.tools import cache_folder
 from tests.support.graval_cuda import architectures, cuda_library
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(1800)]

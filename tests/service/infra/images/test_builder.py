@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from infra.images.__main__ import cache_folder
 from infra.images.builder import Builder, BuiltImage
 from infra.images.catalogue import BASE, REDIS
 from infra.images.programs import CACHE_CLEANER
 from infra.images.recipe import USER_ID, base_hash, input_hash, python_inputs
 from infra.images.sbom import SBOM_PATH
 from infra.images.store import Store
+from infra.images.tools import cache_folder
 from infra.spec.oci import read_image
 from tests.support.registry import running_registry
 from tests.support.settings import CLONE

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.builds.cache import cache_folder, kept
+from infra.images.tools import cache_folder
+from lab.builds.cache import kept
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
