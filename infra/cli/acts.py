@@ -90,6 +90,10 @@ async def _unplaced(
             await asyncio.to_thread(placement.resume, machine.name)
         elif failure is None and verb in _RESUMES and stopped is Locked.BEFORE:
             say(f"  stays locked in the miner API, as it was before: headframe open {machine.name}")
+        elif failure is None and verb is Verb.WIPE and stopped in {Locked.NOW, Locked.BEFORE}:
+            say(
+                f"  stays locked in the miner API, and earns nothing until: headframe up, headframe open {machine.name}"
+            )
     except PlacementError as error:
         return str(error)
     return failure

@@ -230,6 +230,12 @@ async def test_a_drained_node_stays_locked_and_an_opened_one_does_not(asked: lis
     assert told.seen == ["stop gpu-1", "stop gpu-9"]
 
 
+async def test_a_node_that_was_reset_is_said_to_earn_nothing_until_it_is_opened(asked: list[tuple[str, str]]) -> None:
+    said: list[str] = []
+    assert (await in_turn(Verb.WIPE, MACHINES[:1], said.append, placement=Told())).failure is None
+    assert said[-1].endswith("headframe up, headframe open gpu-1")
+
+
 async def test_nothing_is_disrupted_while_the_miner_api_does_not_answer(asked: list[tuple[str, str]]) -> None:
     report = await in_turn(Verb.REBOOT, MACHINES, print, placement=Told(answers=False))
     assert report.failure == "gpu-1: the miner API does not answer"

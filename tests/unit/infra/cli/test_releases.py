@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import httpx
+import pytest
+
+from infra.cli import releases
 from infra.cli.machines import kubeconfigs_of
 from infra.cli.releases import PendingRelease, pending_releases
 
@@ -32,3 +36,16 @@ def test_kubeconfigs_come_from_machines_that_have_one() -> None:
     ]
     assert kubeconfigs_of({"deployment": {"resources": resources}}) == {"gpu-0": "apiVersion: v1"}
     assert kubeconfigs_of({"deployment": None}) == {}
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"items": [{}]}', b'{"items": 1}'])
+def test_a_cluster_that_answers_strangely_hides_no_other(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    def client(name: str) -> httpx.AsyncClient:
+        content = answer if name == "gpu-0" else b'{"items": []}'
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+        return httpx.AsyncClient(transport=transport, base_url="https://x")
+
+    monkeypatch.setattr(releases, "parse_kubeconfig", lambda text: text)
+    monkeypatch.setattr(releases, "open_client", client)
+    (said,) = releases.free_releases({"gpu-0": "gpu-0", "gpu-1": "gpu-1"})
+    assert said.startswith("gpu-0: its cluster was not asked for pending Helm releases")
