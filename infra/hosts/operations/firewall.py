@@ -55,9 +55,12 @@ def confirmed(ruleset: str, rollback_seconds: int) -> Commands:
     """
     wanted = hashlib.sha256(ruleset.encode()).hexdigest()
     seen = host.get_fact(
-        Printed, f"cat {_STAMP} 2>/dev/null || echo none; {_LIVE}; sha256sum < {FIREWALL_RULES} 2>/dev/null"
+        Printed,
+        f"cat {_STAMP} 2>/dev/null || echo none; {_LIVE}; sha256sum < {FIREWALL_RULES} 2>/dev/null; "
+        f"sha256sum < {FIREWALL_UNIT} 2>/dev/null",
     )
-    kept = len(seen) == 3 and seen[0] == f"{wanted} {seen[1]}" and seen[2].startswith(wanted)
+    files = [wanted, hashlib.sha256(UNIT.encode()).hexdigest()]
+    kept = len(seen) == 4 and seen[0] == f"{wanted} {seen[1]}" and [line.split()[0] for line in seen[2:]] == files
     if kept and host.get_fact(Holds, "systemctl is-enabled -q headframe-firewall.service"):
         host.noop("the firewall is as wanted")
         return

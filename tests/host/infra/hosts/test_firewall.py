@@ -75,6 +75,7 @@ def test_a_node_port_that_kube_proxy_redirects_is_filtered_too(firewalled: Machi
         "nft delete table inet headframe",
         "rm /etc/headframe/firewall.nft",
         "systemctl disable -q headframe-firewall.service",
+        "sed -i /nft/d /etc/systemd/system/headframe-firewall.service",
     ],
 )
 def test_drift_is_named_and_repaired(firewalled: Machine, damage: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from ipaddress import IPv4Network
 
@@ -119,3 +120,12 @@ def test_rules_that_let_no_new_connection_in_are_refused_and_never_kept(monkeypa
 def test_at_boot_the_systems_own_tables_are_laid_before_ours() -> None:
     """Debian's nftables.service flushes every table when it starts."""
     assert "After=nftables.service" in UNIT
+
+
+@pytest.mark.parametrize("unit", [UNIT, UNIT.replace("After=nftables.service\n", "")])
+def test_a_unit_that_would_lay_the_rules_at_the_wrong_moment_is_drift(unit: str) -> None:
+    rules = hashlib.sha256(ruleset(HostRole.GPU, FIREWALL, 22).encode()).hexdigest()
+    seen = f"{rules} live\nlive\n{rules}  -\n{hashlib.sha256(unit.encode()).hexdigest()}  -"
+    answers = {"stamps/firewall": seen, "dpkg-query": "ii |nftables|1", "then echo yes": "yes"}
+    plan = run_fake(Verb.PLAN, host_spec(role=HostRole.GPU, firewall=FIREWALL), answers).plan
+    assert ("firewall | port map" in plan.changes) is (unit != UNIT)
