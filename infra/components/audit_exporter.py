@@ -58,7 +58,7 @@ def audit_exporter(args: ControlProgramArgs, settings: AuditSettings, opts: Reso
                 egress=(
                     name_lookups(),
                     TO_POSTGRES,
-                    to_namespace(MONITORING_NAMESPACE, ClusterPort.PROMETHEUS),
+                    _TO_PROMETHEUS,
                     to_machines(),
                 )
             ),

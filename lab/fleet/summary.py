@@ -12,6 +12,7 @@ from rich.table import Table
 from lab.fleet.engine import EngineError, LabEngine
 from lab.hosts.fleet import LabFleet
 from lab.hosts.models import HostStatus
+from lab.kubernetes.binary import STAND_IN_NOTICE
 
 #: Outputs of the stack as JSON.
 Outputs = Mapping[str, Any]
@@ -24,6 +25,7 @@ def show(console: Console, machines: LabFleet, engine: LabEngine) -> None:
     console.print(endpoints_table(outputs))
     if engine.toolchain.stand_ins:
         console.print(f"Stand-ins of the lab instead of official plugins: {', '.join(engine.toolchain.stand_ins)}")
+    console.print(STAND_IN_NOTICE, soft_wrap=True)
     console.print("GPUs are simulated, and so are their labels.")
     console.print(
         f"ssh -i {machines.private_key} -o UserKnownHostsFile={machines.known_hosts} root@ADDRESS", soft_wrap=True

@@ -36,9 +36,6 @@ class GroupSchemas:
         found = pluck(document, "components", "schemas")
         return cls(found if isinstance(found, dict) else {})
 
-    def has_kind(self, api_version: str, kind: str) -> bool:
-        return self._definition_of(api_version, kind) is not None
-
     def typed(self, manifest: Manifest) -> Manifest:
         """`manifest` as the kind's Go type would carry it: fields that it lacks are dropped, optional empty values as
         well, and quantities are canonical. A kind without a schema comes back unchanged."""

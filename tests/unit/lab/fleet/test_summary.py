@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from lab.fleet.summary import endpoints_table, hosts_table
+from lab.engine.toolchain import Toolchain
+from lab.fleet.engine import LabEngine
+from lab.fleet.summary import endpoints_table, hosts_table, show
+from lab.hosts.fleet import LabFleet
 from lab.hosts.models import HostState, HostStatus, LabHost
 
 OUTPUTS = {
@@ -56,3 +60,14 @@ def test_clusters_services_and_images_are_listed() -> None:
     assert "postgres.chutes.svc:5432" in row_of(shown, "service")
     assert "left out: a lab pulls none" in row_of(shown, "grafana")
     assert "headframe.local/postgres:in-1" in row_of(shown, "image")
+
+
+def test_nothing_that_stands_in_for_another_passes_as_that(tmp_path: Path) -> None:
+    engine = LabEngine(Toolchain(tmp_path, tmp_path, {"kubernetes": "stand-in of the lab"}), tmp_path)
+    console = Console(file=io.StringIO(), width=140)
+    show(console, LabFleet("lab", tmp_path, ()), engine)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "stand-in, not k3s" in shown
+    assert "GPUs are simulated" in shown
+    assert "instead of official plugins: kubernetes" in shown
