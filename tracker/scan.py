@@ -100,6 +100,18 @@ def _first(group: BaseExceptionGroup[TrackerError]) -> TrackerError:
     raise ValueError("an exception group is never empty")
 
 
+def sizes_of(netuids: Sequence[int], values: Sequence[object], at: Block) -> dict[int, int]:
+    """Numbers of neurons by netuid, from the values of `SubnetworkN`.
+
+    Raises:
+        IncompleteSnapshotError: one was not read: a subnet must not look empty for that.
+    """
+    unread = [netuid for netuid, value in zip(netuids, values, strict=True) if value is None]
+    if unread:
+        raise IncompleteSnapshotError(f"SubnetworkN of subnet {unread[0]} cannot be read at block {at.number}")
+    return {netuid: int(str(value)) for netuid, value in zip(netuids, values, strict=True)}
+
+
 class _Scan:
     """One scan over one reader."""
 
@@ -126,7 +138,8 @@ class _Scan:
         netuids = await self._netuids(at)
         columns = [self._column(name, netuids, at) for name in ("SubnetworkN", "NetworkRegisteredAt", "Burn")]
         counts, births, burns = await gathered(columns)
-        seats = [(netuid, uid) for netuid in netuids for uid in range(counts[netuid] or 0)]
+        sizes = sizes_of(netuids, [counts[netuid] for netuid in netuids], at)
+        seats = [(netuid, uid) for netuid in netuids for uid in range(sizes[netuid])]
         subnets = _assemble(seats, await self._rows(seats, at), births, burns, at)
         await self._check_block(at)
         return Snapshot(

@@ -11,7 +11,7 @@ from typing import Final
 
 from tracker.chain.reader import Block, ChainReader
 from tracker.concentration import Concentration, by_holder, concentration
-from tracker.errors import MissingItemError, UnknownSubnetError
+from tracker.errors import IncompleteSnapshotError, MissingItemError, UnknownSubnetError
 from tracker.risk import MINIMUM_FREE_UIDS, Neuron, Standing
 from tracker.scan import both, gathered
 from tracker.subnet_risk import SubnetStanding, SubnetStandings
@@ -32,6 +32,8 @@ _COLUMNS: Final = (
     "Tempo",
     "SubnetMovingPrice",
 )
+#: What the pruning order cannot be told without; the others have a default or stand for themselves.
+_NEEDED: Final = ("SubnetworkN", "ImmunityPeriod", "MaxAllowedUids", "Emission")
 
 
 async def read_standing(reader: ChainReader, netuid: int, at: Block) -> Standing:
@@ -39,12 +41,16 @@ async def read_standing(reader: ChainReader, netuid: int, at: Block) -> Standing
 
     Raises:
         UnknownSubnetError: there is no such subnet at that block.
+        IncompleteSnapshotError: something that the order rests on was not read.
     """
     networks = await reader.mapping(f"{_PALLET}.NetworksAdded", at)
     if not networks.get(netuid):
         raise UnknownSubnetError(f"no such subnet at block {at.number}: {netuid}")
     columns = await gathered([_one(reader, name, netuid, at) for name in _COLUMNS])
     row = dict(zip(_COLUMNS, columns, strict=True))
+    unread = [name for name in _NEEDED if row[name] is None]
+    if unread:
+        raise IncompleteSnapshotError(f"{', '.join(unread)} of subnet {netuid} cannot be read at block {at.number}")
     places = [(netuid, uid) for uid in range(_whole(row["SubnetworkN"]))]
     hotkeys, registered = await both(reader.hotkeys(places, at), reader.registrations(places, at))
     least_free = row["MinNonImmuneUids"]

@@ -14,8 +14,9 @@ from typing import Final
 
 from tracker.chain.reader import ChainReader
 from tracker.classify import Certainty
+from tracker.errors import IncompleteSnapshotError
 from tracker.model import ROOT_NETUID, Snapshot
-from tracker.scan import gathered
+from tracker.scan import NO_ACCOUNT, gathered, sizes_of
 
 _PALLET: Final = "SubtensorModule"
 
@@ -94,7 +95,7 @@ async def walk_back(
         progress: called with the blocks read so far and those known to remain.
 
     Raises:
-        TrackerError: a block could not be read; nothing is claimed then.
+        TrackerError: a block could not be read, or not whole; nothing is claimed then.
     """
     limit = asyncio.Semaphore(concurrency)
     births = {netuid: subnet.registered_at or 0 for netuid, subnet in newest.subnets.items()}
@@ -149,15 +150,16 @@ async def _step_back(
     at = await reader.block(block - 1)
     netuids = sorted({seat.netuid for seat in older})
     places = [(seat.netuid, seat.uid) for seat in older]
-    sizes = dict(zip(netuids, await reader.per_subnet(f"{_PALLET}.SubnetworkN", netuids, at), strict=True))
+    counts = sizes_of(netuids, await reader.per_subnet(f"{_PALLET}.SubnetworkN", netuids, at), at)
     prices = dict(zip(netuids, await reader.per_subnet(f"{_PALLET}.Burn", netuids, at), strict=True))
     hotkeys = await reader.hotkeys(places, at)
     registered = await reader.registrations(places, at)
-    counts = {netuid: int(str(size or 0)) for netuid, size in sizes.items()}
     earlier: dict[int, list[_Seat]] = {}
     sat: dict[tuple[int, int], str] = {}
     for (netuid, uid), hotkey, taken_at in zip(places, hotkeys, registered, strict=True):
         if uid < counts[netuid]:
+            if hotkey == NO_ACCOUNT:
+                raise IncompleteSnapshotError(f"subnet {netuid} uid {uid} has no hotkey at block {at.number}")
             sat[netuid, uid] = hotkey
             if taken_at > after_block:
                 earlier.setdefault(taken_at, []).append(_Seat(netuid, uid, hotkey))
@@ -175,9 +177,6 @@ async def _shrunk(reader: ChainReader, newest: Snapshot, after_block: int) -> se
     netuids = sorted(netuid for netuid, subnet in newest.subnets.items() if (subnet.registered_at or 0) <= after_block)
     if not netuids or after_block >= newest.block:
         return set()
-    sizes = await reader.per_subnet(f"{_PALLET}.SubnetworkN", netuids, await reader.block(after_block))
-    return {
-        netuid
-        for netuid, size in zip(netuids, sizes, strict=True)
-        if int(str(size or 0)) > newest.subnets[netuid].count
-    }
+    at = await reader.block(after_block)
+    sizes = sizes_of(netuids, await reader.per_subnet(f"{_PALLET}.SubnetworkN", netuids, at), at)
+    return {netuid for netuid, size in sizes.items() if size > newest.subnets[netuid].count}

@@ -1,4 +1,4 @@
-"""A connection to a Unix socket, with something in between that can fall silent, as a machine without power does: nothing is refused or closed."""
+"""A Unix socket in between that can fall silent, as a machine without power does: nothing is refused or closed."""
 
 from __future__ import annotations
 
