@@ -16,7 +16,12 @@ CHECK_SECONDS = 3
 
 
 def configuration(password: str, memory_mib: int) -> str:
-    """Settings of the server. The append-only file keeps what a restart must not lose."""
+    """Settings of the server. The append-only file keeps what a restart must not lose.
+
+    Args:
+        memory_mib: of the container. A quarter stays for what is beside the data: with all of it for data the kernel
+            would end the server before it refused a write, and again at every start.
+    """
     if not password or any(character.isspace() or character == '"' for character in password):
         raise SystemExit("the password file is empty or holds white space or quotes: write one plain word")
     settings = {
@@ -25,7 +30,7 @@ def configuration(password: str, memory_mib: int) -> str:
         "dir": "/data",
         "appendonly": "yes",
         "appendfsync": "everysec",
-        "maxmemory": f"{memory_mib}mb",
+        "maxmemory": f"{memory_mib * 3 // 4}mb",
         "maxmemory-policy": "noeviction",
         "requirepass": password,
     }

@@ -49,7 +49,7 @@ def test_the_servers_memory_follows_the_containers() -> None:
 def test_redis_gets_its_password_in_no_argument() -> None:
     text = redis_server.configuration("marker", 64)
     assert "requirepass marker\n" in text
-    assert "maxmemory 64mb\n" in text
+    assert "maxmemory 48mb\n" in text
     for bad in ("", "two words", 'quo"te'):
         with pytest.raises(SystemExit, match="password file"):
             redis_server.configuration(bad, 64)
