@@ -16,6 +16,7 @@ from infra.cli.acts import in_turn
 from infra.cli.engine import CLONE, Engine, EngineError
 from infra.cli.machines import UnknownMachineError, chosen, machines_of
 from infra.cli.placement import LockOptions, PlacementError
+from infra.cli.rebuilt import forget_cluster
 from infra.spec import Verb
 
 Stack = Annotated[str | None, Parameter(name=["--stack", "-s"], help="Stack; default: the selected one.")]
@@ -91,7 +92,17 @@ def reset(node: str, *, confirm: str, stack: Stack = None, lock: LockOptions = L
     if confirm != node:
         print(f"--confirm says {confirm}, the node is {node}: nothing was done", file=sys.stderr)
         return 1
-    return _act(Wanted(Verb.WIPE, "reset", (node,), lock=lock, stack=stack))
+    wanted = Wanted(Verb.WIPE, "reset", (node,), lock=lock, stack=stack)
+    if status := _act(wanted):
+        return status
+    try:
+        forgotten = forget_cluster(Engine(stack=stack), node)
+    except EngineError as error:
+        print(f"{node} is wiped, but the state still holds what stood there: {error}", file=sys.stderr)
+        print(f"go on with: {wanted.go_on((node,))}", file=sys.stderr)
+        return 1
+    print(f"{forgotten} objects of its cluster are gone with it: the next update makes them anew")
+    return 0
 
 
 def open_nodes(*nodes: str, everything: All = False, stack: Stack = None, lock: LockOptions = LOCK) -> int:

@@ -10,8 +10,9 @@ import pytest
 
 from infra.cli.engine import Engine
 from infra.cli.pending import pending_operations
+from infra.cli.rebuilt import forget_cluster
 from infra.cli.recover import StillRunningError, recover
-from tests.support import thing_provider
+from tests.support import clusters_in_state, thing_provider
 from tests.support.engine import Project, eventually
 
 pytestmark = pytest.mark.service
@@ -62,3 +63,17 @@ def test_a_running_engine_is_left_alone(running: tuple[Project, subprocess.Popen
         recover(engine_of(project), project="tiny")
     assert engine.poll() is None
     assert creating(project)
+
+
+def test_the_objects_of_a_cluster_that_was_removed_are_forgotten_and_the_engine_takes_the_rest(things: Project) -> None:
+    engine = engine_of(things)
+    state = json.loads(engine.quietly("stack", "export"))
+    state["deployment"]["resources"] = clusters_in_state.resources()
+    engine.quietly("stack", "import", stdin=json.dumps(state))
+    assert forget_cluster(engine, "gpu-0") == 2
+    left = {item["urn"] for item in json.loads(engine.quietly("stack", "export"))["deployment"]["resources"]}
+    assert left == {item["urn"] for item in clusters_in_state.resources()} - {
+        clusters_in_state.NAMESPACE,
+        clusters_in_state.AGENT,
+    }
+    assert forget_cluster(engine, "gpu-0") == 0

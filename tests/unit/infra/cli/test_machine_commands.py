@@ -12,7 +12,7 @@ import pytest
 from infra.cli import machine_commands
 from infra.cli.acts import in_turn
 from infra.cli.app import app, run
-from infra.cli.engine import Engine
+from infra.cli.engine import Engine, EngineError
 from infra.cli.machine_commands import UNLOCKED, Wanted
 from infra.cli.placement import Locked, LockOptions, NoLock, PlacementError
 from infra.cli.stack_file import settings_of
@@ -99,11 +99,28 @@ def test_no_machine_is_meant_by_nothing(asked: list[tuple[str, str]]) -> None:
     assert asked == []
 
 
-def test_a_reset_wants_the_name_twice(asked: list[tuple[str, str]]) -> None:
+def test_a_reset_wants_the_name_twice_and_forgets_what_stood_there(
+    asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command("reset", "gpu-1", "--confirm", "gpu-2") == 1
     assert asked == []
+    monkeypatch.setattr(machine_commands, "forget_cluster", lambda engine, node: 7)
     assert command("reset", "gpu-1", "--confirm", "gpu-1") == 0
     assert asked == [("wipe", "gpu-1")]
+    assert "7 objects of its cluster are gone" in capsys.readouterr().out
+
+
+def test_a_reset_whose_state_cannot_be_written_says_how_to_go_on(
+    asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forget(engine: Engine, node: str) -> int:
+        raise EngineError("the stack is locked")
+
+    monkeypatch.setattr(machine_commands, "forget_cluster", forget)
+    assert command("reset", "gpu-1", "--confirm", "gpu-1") == 1
+    said = capsys.readouterr().err
+    assert "gpu-1 is wiped, but the state still holds what stood there: the stack is locked" in said
+    assert "go on with: headframe reset gpu-1 --confirm gpu-1 --without-lock" in said
 
 
 def test_the_lease_is_freed_where_it_is_kept(asked: list[tuple[str, str]]) -> None:
