@@ -30,7 +30,7 @@ class Disk:
 
     @property
     def is_mounted(self) -> bool:
-        return str(self.root) in mounts_of(self.source, Path("/proc/self/mountinfo").read_text())
+        return str(self.root) in mounts_named(self.source, Path("/proc/self/mountinfo").read_text())
 
     def mount(self, base: Path) -> None:
         """Mount the overlay over `base`; folders are made as needed."""
@@ -47,7 +47,7 @@ class Disk:
         Raises:
             CommandError: something outside the host uses it.
         """
-        for point in mounts_of(self.source, Path("/proc/self/mountinfo").read_text()):
+        for point in mounts_named(self.source, Path("/proc/self/mountinfo").read_text()):
             unmount(point)
 
     def write(self, name: str, content: str, mode: int = 0o644) -> None:
@@ -60,14 +60,24 @@ class Disk:
         path.chmod(mode)
 
 
-def mounts_of(source: str, mountinfo: str) -> list[str]:
+def mounts_of(prefix: str, mountinfo: str) -> list[str]:
     """Where overlays whose source starts so are mounted, the last mounted first."""
+    return [point for source, point in _overlays(mountinfo) if source.startswith(prefix)]
+
+
+def mounts_named(source: str, mountinfo: str) -> list[str]:
+    """Where overlays of exactly this source are mounted: `gpu-1` is not `gpu-10`. The last mounted first."""
+    return [point for found, point in _overlays(mountinfo) if found == source]
+
+
+def _overlays(mountinfo: str) -> list[tuple[str, str]]:
+    """Source and mount point of every overlay, the last mounted first."""
     found = []
     for line in mountinfo.splitlines():
         fields, _, tail = line.partition(" - ")
         kind, name, _ = tail.split(" ", 2)
-        if kind == "overlay" and name.startswith(source):
-            found.append(fields.split()[4].replace("\\040", " "))
+        if kind == "overlay":
+            found.append((name, fields.split()[4].replace("\\040", " ")))
     return found[::-1]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.hosts.disk import mounts_of
+from lab.hosts.disk import mounts_named, mounts_of
 from lab.hosts.kernel import raise_settings, restore_settings
 from lab.hosts.network import fleet_id_of_bridge, free_network
 from lab.hosts.requirements import missing
@@ -56,3 +56,9 @@ def test_a_machine_that_cannot_boot_hosts_is_told_all_that_it_lacks() -> None:
     text = "\n".join(lacks)
     for wanted in ("systemd-nspawn was not found", "privileged", "mount -t cgroup2"):
         assert wanted in text
+
+
+def test_a_host_whose_name_begins_like_anothers_keeps_its_disk() -> None:
+    names = ("gpu-1", "gpu-10", "gpu-1")
+    lines = [f"{n} 1 0:{n} / /d{n} rw - overlay headframe-abc-{name} rw" for n, name in enumerate(names)]
+    assert mounts_named("headframe-abc-gpu-1", "\n".join(lines)) == ["/d2", "/d0"]
