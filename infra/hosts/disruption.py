@@ -13,7 +13,7 @@ from app.protocol.labels import CHUTE, CHUTES_NAMESPACE, DRAINING
 from infra.hosts.emitter import Emitter
 from infra.hosts.failures import OperationFailedError
 from infra.hosts.lease import Lease, held, keeper
-from infra.hosts.operations.k3s import KUBECTL, is_ready
+from infra.hosts.operations.k3s import KUBECTL, fetch_script, is_ready
 from infra.spec import HostFacts, HostSpec, LogLevel, TurnEvent
 
 _READY_SECONDS = 300
@@ -25,12 +25,17 @@ def is_disruptive(operation: str) -> bool:
     return operation == "k3s | service runs with these settings" or operation.startswith(("nvidia | driver ", "act | "))
 
 
+def _exchanges_the_binary(operation: str) -> bool:
+    return operation.startswith("k3s | binary ")
+
+
 @contextmanager
 def guarded(spec: HostSpec, facts: HostFacts, host: Host, changes: Sequence[str], emitter: Emitter) -> Iterator[None]:
     """Surround a run with lease, drain and return where one of its changes is disruptive and a cluster runs.
 
     Raises:
-        OperationFailedError: no turn, or the node could not be drained; nothing was disrupted then.
+        OperationFailedError: no k3s of the wanted version, no turn, or the node could not be drained; nothing was
+            disrupted then.
     """
     if spec.lease is None or facts.k3s_version is None or not any(map(is_disruptive, changes)):
         yield
@@ -39,6 +44,9 @@ def guarded(spec: HostSpec, facts: HostFacts, host: Host, changes: Sequence[str]
     def say(message: str) -> None:
         emitter.log(LogLevel.INFO, f"{spec.name} {message}")
 
+    if spec.k3s is not None and any(map(_exchanges_the_binary, changes)):
+        say("fetches its k3s before anything is disrupted")
+        run(host, fetch_script(spec.k3s.source, spec.k3s.version), "k3s | binary")
     with keeper(spec) as run_command:
         lease = Lease(spec.name, run_command)
         emitter.emit(TurnEvent(waits_seconds=spec.lease.wait_seconds))

@@ -9,6 +9,8 @@ STAMPS: Final = f"{STATE}/stamps"
 UPLOADS: Final = f"{STATE}/uploads"
 
 K3S: Final = "/usr/local/bin/k3s"
+#: Of the next version, until it takes the place of the other.
+K3S_FETCHED: Final = f"{K3S}.fetched"
 K3S_CONFIG: Final = "/etc/rancher/k3s/config.yaml"
 K3S_REGISTRIES: Final = "/etc/rancher/k3s/registries.yaml"
 K3S_KUBECONFIG: Final = "/etc/rancher/k3s/k3s.yaml"

@@ -29,5 +29,5 @@ def wipe() -> None:
     operations.removed(
         name="k3s and its data",
         roots=(paths.K3S_DATA, "/etc/rancher", "/run/k3s", "/var/lib/kubelet", paths.STATE),
-        files=(paths.K3S_UNIT, paths.K3S, "/usr/local/bin/kubectl", "/usr/local/bin/crictl"),
+        files=(paths.K3S_UNIT, paths.K3S, paths.K3S_FETCHED, "/usr/local/bin/kubectl", "/usr/local/bin/crictl"),
     )

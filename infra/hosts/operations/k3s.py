@@ -15,7 +15,7 @@ from pyinfra.api import FileUploadCommand, OperationError, StringCommand, operat
 from infra.hosts.facts.shell import Holds, Printed
 from infra.hosts.operations.commands import Commands
 from infra.hosts.operations.files import stamp_path
-from infra.hosts.paths import K3S, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
+from infra.hosts.paths import K3S, K3S_FETCHED, K3S_KUBECONFIG, K3S_PRELOADED, UPLOADS
 from infra.spec import BinarySource
 from infra.spec.oci import INDEX_SUFFIX, read_image, write_archive
 
@@ -37,20 +37,36 @@ def binary(source: BinarySource, version: str) -> Commands:
         host.noop(f"k3s {version} is installed")
         return
     yield StringCommand(f"rm -f {stamp_path('k3s')}")
-    fetch = (
-        f'cp {shlex.quote(source.local_path)} "$t"'
-        if source.local_path is not None
-        else f'curl -fsSL --retry 5 --retry-delay 5 -o "$t" {shlex.quote(source.url)}'
-    )
+    ready = f"[ \"$({K3S_FETCHED} --version 2>/dev/null | awk 'NR==1{{print $3}}')\" = {version} ]"
+    taken = f'{{ {{ {ready} && mv -f {K3S_FETCHED} "$t"; }} || {_fetch(source)}; }}'
+    links = "ln -sf k3s /usr/local/bin/kubectl && ln -sf k3s /usr/local/bin/crictl"
+    yield StringCommand(_checked(source, version, taken, f'mv -f "$t" {K3S} && {links}'))
+
+
+def fetch_script(source: BinarySource, version: str) -> str:
+    """Shell: the binary lies beside the one that runs, checked. It changes nothing, and may fail where nothing stands
+    still for it: `binary` takes it from there."""
+    return _checked(source, version, _fetch(source), f'mv -f "$t" {K3S_FETCHED}')
+
+
+def _fetch(source: BinarySource) -> str:
+    if source.local_path is not None:
+        return f'cp {shlex.quote(source.local_path)} "$t"'
+    # A server that falls silent is given up: without that the run would wait as long as it may.
+    patience = "--connect-timeout 20 --speed-limit 1024 --speed-time 60 --retry 5 --retry-delay 5"
+    return f'curl -fsSL {patience} -o "$t" {shlex.quote(source.url)}'
+
+
+def _checked(source: BinarySource, version: str, get: str, put: str) -> str:
+    """Shell: `get` a binary to "$t", and `put` it where it belongs if it is the wanted one. The new file takes the old
+    one's place by rename: a running k3s keeps its own."""
     check = f'echo "{source.sha256}  $t" | sha256sum -c - >/dev/null' if source.sha256 else "true"
-    # The new file takes the old one's place by rename: a running k3s keeps its own.
-    yield StringCommand(
+    return (
         f"mkdir -p {K3S.rpartition('/')[0]} && t=$(mktemp {K3S}.XXXXXX) && "
-        f'{fetch} && {check} && chmod 755 "$t" && '
+        f'{get} && {check} && chmod 755 "$t" && '
         f"seen=$(\"$t\" --version | awk 'NR==1{{print $3}}') && "
         f'{{ [ "$seen" = {version} ] || {{ echo "{source.url} is k3s $seen, wanted {version}" >&2; false; }}; }} && '
-        f'mv -f "$t" {K3S} && ln -sf k3s /usr/local/bin/kubectl && ln -sf k3s /usr/local/bin/crictl || '
-        f'{{ rm -f "$t"; exit 1; }}'
+        f'{put} || {{ rm -f "$t"; exit 1; }}'
     )
 
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
+from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
+from pyinfra.api.host import Host
 from syrupy.assertion import SnapshotAssertion
 
-from infra.hosts import paths
+from infra.hosts import disruption, paths
 from infra.hosts.deploys import k3s_files as render
+from infra.hosts.emitter import Emitter
+from infra.hosts.failures import OperationFailedError
+from infra.hosts.operations.k3s import fetch_script
 from infra.hosts.operations.services import digest_of
 from infra.spec import (
     BinarySource,
     HostFacts,
     ImageArchive,
     K3sSpec,
+    LeaseSpec,
     Registry,
     RegistryCredential,
     Verb,
 )
 from tests.support.fake_host import run_fake
-from tests.support.specs import host_spec
+from tests.support.specs import host_spec, key_pair
 
 K3S = K3sSpec(
     version="v1.33.1+k3s1",
@@ -170,3 +181,92 @@ def test_a_cluster_does_not_start_without_the_disk_that_its_data_is_on() -> None
     assert "ExecStart=" in service
     assert "@" not in unit
     assert render.unit().partition("[Service]")[0].endswith("After=network-online.target\n\n")
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs a script that speaks of /usr/local/bin in a folder of the test; k3s v1.0.1 is there, v1.0.2 lies beside."""
+
+    def k3s(version: str) -> str:
+        return f'#!/bin/sh\necho "k3s version {version} (x)"\n'
+
+    for name, version in (("k3s", "v1.0.1"), ("source", "v1.0.2")):
+        (tmp_path / name).write_text(k3s(version))
+        (tmp_path / name).chmod(0o755)
+
+    def run_script(script: str) -> subprocess.CompletedProcess[str]:
+        text = script.replace("/usr/local/bin", str(tmp_path)).replace("/opt/source", str(tmp_path / "source"))
+        return subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False, timeout=30)
+
+    return run_script
+
+
+NEXT = BinarySource(url="file:///opt/source")
+
+
+def installing() -> str:
+    wanted = K3sSpec(version="v1.0.2", source=NEXT)
+    return next(
+        line for line in run_fake(Verb.APPLY, host_spec(k3s=wanted)).commands if "mktemp /usr/local/bin" in line
+    )
+
+
+def test_what_was_fetched_before_takes_the_place_of_the_old_one(
+    programs: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert programs(fetch_script(NEXT, "v1.0.2")).returncode == 0
+    assert "v1.0.1" in (tmp_path / "k3s").read_text(), "the one that runs is not touched"
+    (tmp_path / "source").unlink()
+    assert programs(installing()).returncode == 0
+    assert "v1.0.2" in (tmp_path / "k3s").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"k3s", "kubectl", "crictl"}
+
+
+def test_another_version_that_was_fetched_before_is_left_aside(
+    programs: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "k3s.fetched").write_text((tmp_path / "k3s").read_text())
+    assert programs(installing()).returncode == 0
+    assert "v1.0.2" in (tmp_path / "k3s").read_text()
+
+
+def test_what_is_not_the_wanted_version_is_told_and_leaves_nothing(
+    programs: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = programs(fetch_script(NEXT, "v1.0.3"))
+    assert (done.returncode, "is k3s v1.0.2, wanted v1.0.3" in done.stderr) == (1, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"k3s", "source"}
+
+
+def test_a_binary_that_cannot_be_had_disrupts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def run(host: object, script: str, operation: str) -> str:
+        done.append(operation)
+        if operation == "k3s | binary":
+            raise OperationFailedError("k3s | binary: no such file", operation=operation)
+        return ""
+
+    @contextmanager
+    def keeper(spec: object) -> Iterator[Callable[[str], str]]:
+        done.append("lease")
+        yield lambda command: "taken"
+
+    monkeypatch.setattr(disruption, "run", run)
+    monkeypatch.setattr(disruption, "keeper", keeper)
+    spec = host_spec(
+        k3s=K3sSpec(version="v1.0.2", source=NEXT), lease=LeaseSpec(host="203.0.113.9", host_key=key_pair()[1])
+    )
+    facts = HostFacts(k3s_version="v1.0.1")
+    changes = ("k3s | binary v1.0.2", "k3s | service runs with these settings")
+    emitter = Emitter(io.StringIO())
+    with (
+        pytest.raises(OperationFailedError, match="no such file"),
+        disruption.guarded(spec, facts, cast("Host", None), changes, emitter),
+    ):
+        raise AssertionError
+    assert done == ["k3s | binary"]
+    done.clear()
+    with disruption.guarded(spec, facts, cast("Host", None), changes[1:], emitter):
+        done.append("disrupts")
+    assert done == ["lease", "drain", "disrupts", "return"]
