@@ -84,7 +84,7 @@ class Reader:
                 asked, self._waiting = self._waiting, []
                 found: str = await connection.fetchval(LIST_SQL)
                 _tell(asked, found.encode())
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - those who asked are told what it is, and judge it
                 if not asked:
                     asked, self._waiting = self._waiting, []
                 _tell(asked, error)

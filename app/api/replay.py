@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from typing import Final
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -31,6 +32,8 @@ end
 return fresh
 """
 _DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+log = structlog.get_logger(__name__)
 
 
 class ReplayGuard:
@@ -70,7 +73,13 @@ class ReplayGuard:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     tokens = " ".join([token for token, _ in batch])
                     fresh = await self._ask(tokens)
+                if len(fresh) != len(batch):
+                    raise ValueError(f"asked about {len(batch)} tokens, Redis answered about {len(fresh)}")
             except (RedisError, OSError, TimeoutError):
+                self._fail(batch)
+                continue
+            except Exception:  # whatever it is, nobody may wait for ever
+                log.exception("signatures could not be checked against replay")
                 self._fail(batch)
                 continue
             busy = True

@@ -57,14 +57,16 @@ async def test_every_transaction_ends_while_the_database_is_silent_and_works_aga
         engine = storage.create_engine(database_url.replace(str(folder), str(tmp_path)), pool_size=1)
 
         async def transact(midway: Callable[[], None]) -> None:
-            async with asyncio.timeout(8), AsyncSession(engine) as session, session.begin():
+            async with AsyncSession(engine) as session, session.begin():
                 await session.execute(text("SELECT 1"))
                 midway()
                 await session.execute(text("SELECT 1"))
 
         for _ in range(3):  # the first falls silent within, the others before they begin
-            with pytest.raises(storage.OUTAGES):
-                await transact(valve.shut)
+            async with asyncio.timeout(8):
+                with pytest.raises(storage.OUTAGES):
+                    await transact(valve.shut)
         valve.open()
-        await transact(lambda: None)
+        async with asyncio.timeout(8):
+            await transact(lambda: None)
         await engine.dispose()
