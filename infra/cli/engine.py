@@ -16,12 +16,25 @@ _TIMEOUT_SECONDS: Final = 600.0
 #: How long an engine that was told to end may take to write its state and give back its lock.
 _END_SECONDS: Final = 60.0
 _BY_SIGNAL: Final = 128
+#: The engine's word in the file of a stack whose secrets a passphrase opens.
+OWN_PASSPHRASE: Final = "encryptionsalt:"  # noqa: S105 a word of a file
 _SHOW_SECRETS: Final = "--show-secrets"
 _NOT_ON_PATH: Final = "pulumi is not on PATH: install it, or `eval $(make env)` for the lab's"
 
 
 class EngineError(RuntimeError):
     """`pulumi` ended badly. The text holds what it said, which never contains a decrypted secret."""
+
+
+def passphrase(environment: Mapping[str, str]) -> str | None:
+    """What opens the secrets of a stack that has a passphrase; None where the environment does not say it.
+
+    Raises:
+        OSError: the file that it names cannot be read.
+    """
+    if named := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
+        return Path(named).read_text()
+    return environment.get("PULUMI_CONFIG_PASSPHRASE")
 
 
 def engine_environment(base: Mapping[str, str], clone: Path = CLONE) -> dict[str, str]:

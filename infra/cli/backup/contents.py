@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from infra.cli import stack_file
-from infra.cli.engine import CLONE, Engine
+from infra.cli.engine import CLONE, OWN_PASSPHRASE, Engine, passphrase
 
 STATE: Final = "state.json"
 STACK_FILE: Final = "stack.yaml"
 PASSPHRASE: Final = "passphrase"  # noqa: S105 a file's name
 DUMP: Final = "postgres.dump"
 MANIFEST: Final = "manifest.json"
-_OWN_PASSPHRASE: Final = "encryptionsalt:"  # noqa: S105 the engine's word in a stack file
 
 
 class BackupError(RuntimeError):
@@ -38,22 +37,17 @@ def collect(engine: Engine, dump: bytes, now: datetime) -> dict[str, bytes]:
         STACK_FILE: text.encode(),
         DUMP: dump,
     }
-    if _OWN_PASSPHRASE in text:
-        files[PASSPHRASE] = passphrase(engine.environment).encode()
+    if OWN_PASSPHRASE in text:
+        files[PASSPHRASE] = _passphrase(engine.environment).encode()
     return files
 
 
-def passphrase(environment: Mapping[str, str]) -> str:
-    """The passphrase that opens the stack's secrets.
-
-    Raises:
-        BackupError: the environment does not say it.
-    """
-    if named := environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"):
-        return Path(named).read_text()
-    if "PULUMI_CONFIG_PASSPHRASE" in environment:
-        return environment["PULUMI_CONFIG_PASSPHRASE"]
-    raise BackupError("a state without its passphrase opens nothing: set PULUMI_CONFIG_PASSPHRASE_FILE and try again")
+def _passphrase(environment: Mapping[str, str]) -> str:
+    if (found := passphrase(environment)) is None:
+        raise BackupError(
+            "a state without its passphrase opens nothing: set PULUMI_CONFIG_PASSPHRASE_FILE and try again"
+        )
+    return found
 
 
 def stack_of(files: Mapping[str, bytes]) -> str:

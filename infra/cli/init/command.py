@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from infra.cli import stack_file
-from infra.cli.engine import CLONE, Engine, EngineError
+from infra.cli.engine import CLONE, OWN_PASSPHRASE, Engine, EngineError, passphrase
 from infra.cli.init.askers import AnswerFile, Asker, BadAnswerError, Terminal
 from infra.cli.init.interview import Answers, interview
 from infra.cli.init.new_file import composed, is_configured
@@ -61,6 +61,7 @@ def write_stack(engine: Engine, asker: Asker, probe: Probe, *, overwrite: bool =
     existing = path.read_text() if path.exists() else ""
     if is_configured(existing) and not overwrite:
         raise InitError(f"{path} has settings already: edit it, `headframe node add`, or `headframe init --overwrite`")
+    _must_be_able_to_keep_secrets(engine, existing)
     example = EXAMPLE.read_text()
     found = interview(asker, probe, stack_file.settings_of(example))
     if isinstance(asker, AnswerFile) and (unused := asker.unused()):
@@ -99,6 +100,17 @@ def _must_be_valid(text: str) -> None:
     if mistakes:
         listed = "\n".join(f"  {mistake.path}: {mistake.wrong}" for mistake in mistakes)
         raise InitError(f"these answers do not make a fleet; nothing was written:\n{listed}")
+
+
+def _must_be_able_to_keep_secrets(engine: Engine, existing: str) -> None:
+    """Asked before anything else: at the end of the questions it would cost all answers."""
+    try:
+        if OWN_PASSPHRASE not in existing or passphrase(engine.environment) is not None:
+            return
+        seen = "this stack's secrets need its passphrase"
+    except OSError as error:
+        seen = f"the file of the stack's passphrase cannot be read: {error}"
+    raise InitError(f"{seen}; nothing was asked. Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it")
 
 
 def _keep_secrets(engine: Engine, answers: Answers) -> None:

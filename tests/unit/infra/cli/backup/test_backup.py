@@ -14,7 +14,7 @@ import pytest
 from infra.cli.app import app
 from infra.cli.backup import command, contents
 from infra.cli.backup.archive import ArchiveError, seal, unseal
-from infra.cli.backup.contents import BackupError, collect, passphrase, stack_of, unpack
+from infra.cli.backup.contents import BackupError, collect, stack_of, unpack
 from infra.cli.backup.control_host import database_of, in_pod, over_ssh, ssh_command
 from infra.cli.backup.database import DatabaseError, Server, counted, drill
 from infra.cli.engine import Engine
@@ -82,10 +82,12 @@ def test_a_backup_holds_what_opens_its_state(engine: Engine, tmp_path: Path) -> 
         unpack(files, tmp_path / "new")
 
 
-def test_a_state_that_nobody_could_open_is_no_backup() -> None:
+def test_a_state_that_nobody_could_open_is_no_backup(engine: Engine) -> None:
+    file = {"PULUMI_OPTION_CONFIG_FILE": engine.environment["PULUMI_OPTION_CONFIG_FILE"]}
     with pytest.raises(BackupError, match="PULUMI_CONFIG_PASSPHRASE_FILE"):
-        passphrase({})
-    assert passphrase({"PULUMI_CONFIG_PASSPHRASE": ""}) == ""
+        collect(Kept(environment=file), b"", datetime.now(UTC))
+    empty = Kept(environment={**file, "PULUMI_CONFIG_PASSPHRASE": ""})
+    assert collect(empty, b"", datetime.now(UTC))["passphrase"] == b""
     with pytest.raises(BackupError, match="which stack"):
         stack_of({})
 

@@ -29,7 +29,7 @@ from infra.cli.init.probe import Machine, RealProbe, checksum_in, fingerprint
 from infra.cli.stack_file import settings_of
 from infra.settings.load import validate
 from infra.spec import GpuFacts, HostFacts
-from tests.support.settings import HOST_KEY, HOTKEY
+from tests.support.settings import HOST_KEY, HOTKEY, HOTKEY_SEED
 from tests.support.specs import key_pair
 
 DEFAULTS: Mapping[str, Any] = settings_of(EXAMPLE.read_text())
@@ -221,7 +221,7 @@ class KeptSecrets(Engine):
 
 def test_the_stack_is_written_once(key: Path, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.test.yaml"
-    engine = KeptSecrets(environment={"PULUMI_OPTION_CONFIG_FILE": str(file)})
+    engine = KeptSecrets(environment={"PULUMI_OPTION_CONFIG_FILE": str(file), "PULUMI_CONFIG_PASSPHRASE": ""})
     console = Console(file=io.StringIO())
     wrong = answers(key, control={"address": "9.0.0.10", "adress": "9", "host_key": "yes"})
     with pytest.raises(InitError, match=r"nobody asked for control\.adress"):
@@ -232,6 +232,27 @@ def test_the_stack_is_written_once(key: Path, tmp_path: Path) -> None:
     with pytest.raises(InitError, match="has settings already"):
         write_stack(engine, AnswerFile(answers(key), console), OneKindOfMachine())
     write_stack(engine, AnswerFile(answers(key), console), OneKindOfMachine(), overwrite=True)
+
+
+class NobodyAsks(AnswerFile):
+    """An asker that must not be asked."""
+
+    def ask(self, key: str, text: str, offer: object) -> str:
+        raise AssertionError(key)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [({}, "need its passphrase"), ({"PULUMI_CONFIG_PASSPHRASE_FILE": "/nowhere"}, "/nowhere")],
+)
+def test_a_stack_whose_secrets_could_not_be_kept_is_told_before_the_first_question(
+    tmp_path: Path, environment: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "Pulumi.test.yaml"
+    file.write_text("encryptionsalt: v1:s\n")
+    engine = KeptSecrets(environment={"PULUMI_OPTION_CONFIG_FILE": str(file), **environment})
+    with pytest.raises(InitError, match=said):
+        write_stack(engine, NobodyAsks({}, Console(file=io.StringIO())), OneKindOfMachine())
 
 
 def test_the_command_says_what_it_lacks(
@@ -255,3 +276,12 @@ def test_the_command_says_what_it_lacks(
     file.write_text("ssh_key: x")
     assert run("--answers", str(file)) == 1
     assert "pulumi stack init prod" in capsys.readouterr().err
+
+
+def test_files_in_the_home_folder_may_be_named_as_a_shell_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "hotkey").write_text(json.dumps({"ss58Address": HOTKEY, "secretSeed": HOTKEY_SEED}))
+    assert hotkey_address("~/hotkey") == HOTKEY
+    assert hotkey_file_text("~/hotkey") == (tmp_path / "hotkey").read_text()
