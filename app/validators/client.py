@@ -189,7 +189,7 @@ class ValidatorClient:
         self, path: str, model: type[Item], key: str, query: Mapping[str, str] | None = None
     ) -> Listing[Item]:
         call = Call("GET", path, Purpose.MINER, query, timeout_seconds=LISTING_TIMEOUT_SECONDS)
-        async with self.transport.open(call) as response:
+        async with self.transport.in_time(call), self.transport.open(call) as response:
             try:
                 return await read_listing(lines_of(response.aiter_bytes()), model, key)
             except httpx.HTTPError as error:

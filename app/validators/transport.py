@@ -5,6 +5,7 @@ It knows no route; `client` does.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +26,8 @@ from app.validators.limiter import TokenBucket
 SKEW_TOLERATED_SECONDS: Final = 30
 ATTEMPTS: Final = 3
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
+#: A whole answer may take so many times as long as a silence within it: one that trickles in must end, too.
+WHOLE_FACTOR: Final = 5.0
 RATE_PER_SECOND: Final = 50.0
 BURST: Final = 200
 USER_AGENT: Final = "headframe"
@@ -32,7 +35,10 @@ USER_AGENT: Final = "headframe"
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `purpose` is signed where there is no body; `repeatable` allows retries on no answer and 5xx."""
+    """One request. `purpose` is signed where there is no body; `repeatable` allows retries on no answer and 5xx.
+
+    `timeout_seconds` is how long the validator may be silent; the whole answer may take five times that.
+    """
 
     method: str
     path: str
@@ -97,9 +103,27 @@ class Transport:
         raise AssertionError("stamina either returns or raises")
 
     async def _once(self, call: Call) -> httpx.Response:
-        async with self.open(call) as response:
+        async with self.in_time(call), self.open(call) as response:
             await _read(response, self._what(call))
             return response
+
+    @asynccontextmanager
+    async def in_time(self, call: Call) -> AsyncIterator[None]:
+        """The block in which a call is sent and its answer read to the end.
+
+        Raises:
+            UnreachableError: the answer did not end in time.
+        """
+        limit_seconds = WHOLE_FACTOR * call.timeout_seconds
+        limit = asyncio.timeout(limit_seconds)
+        try:
+            async with limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            message = f"{self._what(call)}: the answer did not end within {limit_seconds:.0f} s"
+            raise UnreachableError(message) from error
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[httpx.Response]:
