@@ -23,12 +23,13 @@ from app.protocol.wire import bare_gpu_id
 from app.storage import servers
 from app.storage.models import Gpu, Server
 from app.validators.client import ValidatorClient
-from app.validators.errors import RefusedError, ValidatorError
+from app.validators.errors import RefusedError, UnreachableError, ValidatorError
 from app.validators.forgetting import forget_server
 
 GRAVAL_TIMEOUT_SECONDS: Final = 900.0
 GRAVAL_POLL_SECONDS: Final = 1.0
 CONFLICT: Final = 409
+_SERVERS_FAULT: Final = 500
 
 log = structlog.get_logger(__name__)
 
@@ -116,16 +117,16 @@ class Graval:
         try:
             await self._store(server, seed, session.port)
             await say(f"advertised to the validator, verification task {task_id}")
-            await self._watch(task_id)
+            await self._watch(task_id, say)
         except BaseException:
             await asyncio.shield(self._forget(server.server_id, gpus))
             raise
 
-    async def _watch(self, task_id: str) -> None:
+    async def _watch(self, task_id: str, say: Say) -> None:
         try:
             async with asyncio.timeout(GRAVAL_TIMEOUT_SECONDS):
-                async for status in self._statuses(task_id):
-                    if status != "pending":
+                async for status in self._statuses(task_id, say):
+                    if status == "verified":  # no other word admits a node, one that we do not know least of all
                         return
         except ValidatorError as error:
             raise VerificationError(f"GraVal verification failed: {error}") from error
@@ -139,9 +140,17 @@ class Graval:
         except ValidatorError as error:
             log.warning("the validator did not forget a server's GPUs", server_id=server_id, error=str(error))
 
-    async def _statuses(self, task_id: str) -> AsyncIterator[str]:
+    async def _statuses(self, task_id: str, say: Say) -> AsyncIterator[str]:
+        """What the validator says, again and again; its absence is no verdict, and no work is thrown away for it."""
         while True:
-            found = await self.validator.verification_status(task_id)
+            try:
+                found = await self.validator.verification_status(task_id)
+            except (UnreachableError, RefusedError) as error:
+                if isinstance(error, RefusedError) and error.status < _SERVERS_FAULT:
+                    raise
+                await say(f"the validator does not answer just now, it is asked again: {error}")
+                await asyncio.sleep(self.poll_seconds)
+                continue
             if found.status in ("error", "failed"):
                 raise VerificationError(f"the validator's check failed: {found.error or found.detail or found.status}")
             yield found.status

@@ -22,10 +22,13 @@ from app.api.attestation import Attestation
 from app.api.leader import look_at_kubeconfigs
 from app.api.node_kubeconfigs import NotGrantedError
 from app.api.verification import GravalSession, NodeAccess, Say
+from app.protocol.instances import VerificationStatus
 from app.protocol.servers import DeviceInfo
 from app.protocol.signing import Purpose
 from app.storage.models import Server
 from app.storage.sealing import Aligned, Vault, align, plain_servers
+from app.validators import transport
+from app.validators.client import ValidatorClient
 from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
 from lab.validator.faults import Fault, FaultKind
@@ -417,6 +420,36 @@ async def test_a_claim_ends_with_its_connection_and_takes_no_place_in_the_pool(w
         assert not await claims.is_free(engine, "node-0")
         assert await world.rows("SELECT 1") == [1]
     assert await claims.is_free(engine, "node-0")
+
+
+async def test_a_check_outlives_a_validator_that_is_away_for_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    world.worker.labels["chutes/tee"] = "false"
+    world.validator.faults.add(Fault("GET /nodes/verification_status", FaultKind.DROP, times=1))
+    world.validator.faults.add(Fault("GET /nodes/verification_status", FaultKind.REFUSE, status=503, times=1))
+    _, messages = await world.add(kind="bare")
+    assert messages[-1].startswith(COMPLETED), messages
+    assert any("the validator does not answer just now" in message for message in messages)
+
+
+async def test_only_the_word_verified_admits_a_bare_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    words = ["queued", "pending", "running", "verified"]
+
+    async def status(*_: object) -> VerificationStatus:
+        return VerificationStatus(status=words.pop(0))
+
+    monkeypatch.setattr(ValidatorClient, "verification_status", status)
+    _, messages = await world.add(kind="bare")
+    assert (messages[-1].startswith(COMPLETED), words) == (True, [])
+
+
+async def test_a_check_that_the_validator_does_not_know_leaves_nothing(world: World) -> None:
+    world.worker.labels["chutes/tee"] = "false"
+    world.validator.faults.add(Fault("GET /nodes/verification_status", FaultKind.REFUSE, status=404, times=None))
+    await expect_nothing_left(world, await failure_of(world, kind="bare"), "404")
 
 
 async def test_gpus_of_a_failed_bare_node_are_forgotten_where_no_server_holds_them(world: World) -> None:
