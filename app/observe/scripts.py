@@ -10,10 +10,22 @@ from typing import Final
 
 OPERATION_FIELDS: Final = 10
 
+#: Forgets the graves that have expired; they hold their object's last version for ten minutes.
+_PRUNE: Final = r"""
+local function prune(tombs, now)
+  local all = redis.call('HGETALL', tombs)
+  for i = 1, #all, 2 do
+    if tonumber(string.match(all[i + 1], ' (%d+)$')) <= now then redis.call('HDEL', tombs, all[i]) end
+  end
+end
+"""
+
 #: ARGV: cluster, now_ms, timestamp, mode, list_version, agent, is_complete, then ten per operation:
 #: action, kind, field, uid, version, event, terms, details, kind to add to the body, body.
 #: Mode: event, part, list, register, resync. Answer: one code per operation (1 applied, 0 not), or [-1]: not tracked.
-APPLY: Final = r"""
+APPLY: Final = (
+    _PRUNE
+    + r"""
 local cluster, now, timestamp, mode, list_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local ours = 'headframe:observe:cluster:' .. cluster .. ':'
 local health, state, tombs = 'clusters:' .. cluster .. ':health', ours .. 'state', ours .. 'tombstones'
@@ -137,12 +149,7 @@ if mode ~= 'event' and mode ~= 'part' then
     redis.call('HSET', state, 'generation', string.format('%.0f', math.max(before + 1, now)), 'completed_ms', now)
   end
   redis.call('HDEL', state, 'dirty')
-  for _, pair in ipairs({tombs}) do
-    local all = redis.call('HGETALL', pair)
-    for i = 1, #all, 2 do
-      if tonumber(string.match(all[i + 1], ' (%d+)$')) <= now then redis.call('HDEL', pair, all[i]) end
-    end
-  end
+  prune(tombs, now)
   local name = cjson.encode(cluster)
   if mode == 'register' then
     redis.call('PUBLISH', 'clusters:all', '{"cluster":' .. name .. ',"event_type":"ADDED","timestamp":"' .. timestamp
@@ -153,6 +160,7 @@ if mode ~= 'event' and mode ~= 'part' then
 end
 return results
 """
+)
 
 #: ARGV: cluster, now_ms, timestamp, state, skew_ms, spacing_ms. Answer: absent, removing, unhealthy, resync or ok.
 HEARTBEAT: Final = r"""
@@ -201,9 +209,12 @@ return 0
 
 #: ARGV: cluster, now_ms, spacing_ms. A comparison with the cluster found no difference: as good as a complete list.
 #: Answer: 1 when it counted; not for a cluster without a first list, a dirty one, or within the spacing.
-CONFIRM: Final = r"""
+CONFIRM: Final = (
+    _PRUNE
+    + r"""
 local now, state = tonumber(ARGV[2]), 'headframe:observe:cluster:' .. ARGV[1] .. ':state'
 if redis.call('EXISTS', 'clusters:' .. ARGV[1] .. ':health') == 0 then return 0 end
+prune('headframe:observe:cluster:' .. ARGV[1] .. ':tombstones', now)
 local before = tonumber(redis.call('HGET', state, 'generation') or '0')
 if before == 0 or redis.call('HEXISTS', state, 'dirty') == 1 then return 0 end
 local completed = tonumber(redis.call('HGET', state, 'completed_ms') or '0')
@@ -211,6 +222,7 @@ if now - completed >= 0 and now - completed < tonumber(ARGV[3]) then return 0 en
 redis.call('HSET', state, 'generation', string.format('%.0f', math.max(before + 1, now)), 'completed_ms', now)
 return 1
 """
+)
 
 #: ARGV: cluster, timestamp, latest received_ms that still allows it or ''. Forgets a cluster and says so.
 CLEAR: Final = r"""

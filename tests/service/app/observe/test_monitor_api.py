@@ -285,3 +285,19 @@ async def test_the_strict_switch_restores_the_public_409_and_410(
         assert (await agent.replace(snapshot())).status_code == 410
         assert (await agent.register(snapshot())).status_code == 200
         assert (await agent.register(snapshot())).status_code == 409
+
+
+async def test_graves_of_objects_do_not_gather_while_a_cluster_needs_no_list(
+    monitor: RunningMonitor, agent: AgentClient, redis: Redis
+) -> None:
+    """A cluster that is followed well gets events for months, and no list."""
+    graves = "headframe:observe:cluster:gpu-1:tombstones"
+    await agent.register(snapshot([pod("a", 3), pod("b", 4)]))
+    for name, version in (("a", 5), ("b", 6)):
+        await agent.event(event("DELETED", pod(name, version)))
+    buried = cast("dict[bytes, bytes]", await redis.hgetall(graves))
+    assert len(buried) == 2
+    old, recent = sorted(buried)
+    await redis.hset(graves, old, b"5 1000")
+    await monitor.services.monitor.confirm("gpu-1")
+    assert [bytes(uid) for uid in await redis.hkeys(graves)] == [recent]  # type: ignore[arg-type]
