@@ -1,4 +1,4 @@
-"""Direct informers: the control plane lists and watches a cluster itself, with the kubeconfig of the server's row.
+"""A direct informer: the control plane lists and watches a cluster itself, with the kubeconfig of the server's row.
 
 The authoritative source where it can be had: it needs no agent, loses no event, and confirms what a snapshot only
 suggests (spec: agent-monitor 20.2). An API server that cannot be reached changes nothing in the cache.
@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 from app.observe.antientropy import NOTHING, Place, divergences
 from app.observe.entries import decode_known
 from app.observe.intake import Job, ListIntake, Spool
-from app.observe.inventory import Inventory, InventoryUnavailableError
 from app.observe.keys import entries_key, state_key
 from app.observe.metrics import MonitorMetrics
 from app.observe.monitor import Heartbeat, Monitor, Outcome
@@ -32,7 +31,7 @@ from app.observe.store import NotTrackedError, SyncMode
 from app.observe.writer import EventWriter
 from app.protocol.cancellation import run_apart, run_together
 from app.protocol.channels import ResourceType, health_key, resources_key
-from app.protocol.cluster_access import ClusterAccess, KubeconfigError, open_client, parse_kubeconfig
+from app.protocol.cluster_access import ClusterAccess, open_client
 from app.protocol.kubernetes_reads import ClusterReadError, Collection, Listing, list_collection
 from app.protocol.labels import CHUTES_NAMESPACE
 from app.protocol.objects import MalformedObjectError, ObjectEvent, snapshot_body
@@ -41,7 +40,6 @@ from app.protocol.reflection import Reflector
 COLLECTIONS: Final = tuple(
     Collection(kind, None if kind is ResourceType.NODE else CHUTES_NAMESPACE) for kind in ResourceType
 )
-_INVENTORY_SECONDS: Final = 15.0
 _REPAIR_SECONDS: Final = 2.0
 _SECOND_LOOK_SECONDS: Final = 3.0
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
@@ -198,54 +196,3 @@ async def _list_all(client: httpx.AsyncClient, *, metadata_only: bool = False) -
     for collection in COLLECTIONS:
         listings[collection.kind] = await list_collection(client, collection, metadata_only=metadata_only)
     return listings
-
-
-class InformerSupervisor:
-    """Keeps one informer per server that has a usable kubeconfig; a changed kubeconfig starts a new one."""
-
-    def __init__(
-        self,
-        redis: Redis,
-        inventory: Inventory,
-        intake: ListIntake,
-        writer: EventWriter,
-        monitor: Monitor,
-        metrics: MonitorMetrics,
-        now: Callable[[], float],
-        settings: MonitorSettings,
-    ) -> None:
-        self._inventory = inventory
-        self._services = InformerServices(redis, intake, writer, monitor, metrics, now, settings)
-        self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
-
-    def is_followed(self, cluster: str) -> bool:
-        """Whether an informer follows this cluster now, its first list taken in."""
-        return cluster in self._services.followed
-
-    async def run(self) -> None:
-        """Follow the inventory; ends by cancellation, and the informers with it."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                try:
-                    wanted = {server.name: server.kubeconfig for server in await self._inventory.servers()}
-                except InventoryUnavailableError as error:
-                    _log.warning("informers stay as they are", error=str(error))
-                else:
-                    self._adjust(tasks, {name: text for name, text in wanted.items() if text})
-                await asyncio.sleep(min(_INVENTORY_SECONDS, self._services.settings.heartbeat_interval))
-
-    def _adjust(self, tasks: asyncio.TaskGroup, wanted: Mapping[str, str]) -> None:
-        for name, (text, task) in list(self._running.items()):
-            if wanted.get(name) != text:
-                task.cancel()
-                del self._running[name]
-        for name, text in wanted.items():
-            if name in self._running:
-                continue
-            try:
-                access = parse_kubeconfig(text, name)
-            except KubeconfigError as error:
-                _log.warning("no direct informer", cluster=name, error=str(error))
-                continue
-            informer = ClusterInformer(name, access, self._services)
-            self._running[name] = (text, tasks.create_task(informer.run()))

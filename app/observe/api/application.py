@@ -23,7 +23,7 @@ from app.observe.api.dashboard import DashboardRoutes
 from app.observe.api.requests import Gate, json_response
 from app.observe.digesting import DigestCheck
 from app.observe.health import HealthChecker
-from app.observe.informer import InformerSupervisor
+from app.observe.informers import InformerSupervisor
 from app.observe.intake import ListIntake
 from app.observe.inventory import Inventory, InventoryUnavailableError, SqlInventory
 from app.observe.metrics import MonitorMetrics

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from app.observe.informer import InformerSupervisor
+from app.observe.informers import InformerSupervisor
 from app.observe.intake import ListIntake
 from app.observe.inventory import Server
 from app.observe.metrics import MonitorMetrics
