@@ -101,6 +101,11 @@ class ChuteRecord(WireModel):
         return self.node_selector.gpu_count
 
     @property
+    def has_cords(self) -> bool:
+        """Whether it answers requests; unless the validator says that it has no cords, it does."""
+        return self.cords is None or bool(self.cords)
+
+    @property
     def is_cpu_only(self) -> bool:
         """Whether the validator schedules it itself, on CPUs; miners ignore it."""
         return self.node_selector.compute_type == "cpu"

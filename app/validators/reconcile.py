@@ -105,11 +105,19 @@ def _chute_events(validator: str, local: Sequence[KnownChute], remote: Listing[C
             continue
         if chute.chute_id not in known:
             yield _event(
-                Reason.CHUTE_CREATED, validator, chute_id=chute.chute_id, version=chute.version, job_only=False
+                Reason.CHUTE_CREATED,
+                validator,
+                chute_id=chute.chute_id,
+                version=chute.version,
+                job_only=not chute.has_cords,
             )
         elif known[chute.chute_id] != chute.version:
             yield _event(
-                Reason.CHUTE_UPDATED, validator, chute_id=chute.chute_id, version=chute.version, job_only=False
+                Reason.CHUTE_UPDATED,
+                validator,
+                chute_id=chute.chute_id,
+                version=chute.version,
+                job_only=not chute.has_cords,
             )
     for chute_id, version in known.items():
         if not remote.knows(chute_id):

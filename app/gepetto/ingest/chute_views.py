@@ -86,7 +86,7 @@ def chute_view(
         tee=record.tee,
         public=record.public is not False,
         preemptible=record.preemptible,
-        has_cords=record.cords is None or bool(record.cords),
+        has_cords=record.has_cords,
         is_cpu=record.is_cpu_only,
         disabled=record.disabled,
         scalable=demand.scalable,

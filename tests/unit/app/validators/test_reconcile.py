@@ -108,3 +108,18 @@ def test_a_suspect_that_came_back_is_forgotten() -> None:
     assert confirmation.passes([], 5) == []
     assert confirmation.passes(gone, 10) == []
     assert gone[0].reason is Reason.INSTANCE_DELETED
+
+
+def test_a_chute_of_jobs_alone_is_announced_as_one_so_that_nobody_deploys_it() -> None:
+    def told(**fields: object) -> object:
+        record = ChuteRecord.model_validate({"chute_id": "c", "version": "1"} | fields)
+        created, updated = (
+            missed(known=known, remote_chutes=Listing({"c": record})) for known in ([], [KnownChute("c", "v", "0")])
+        )
+        assert reasons(created + updated) == ["chute_created", "chute_updated"]
+        assert created[0].raw["job_only"] == updated[0].raw["job_only"]
+        return created[0].raw["job_only"]
+
+    assert told(cords=[], jobs=[{"name": "train"}]) is True
+    assert told(cords=[{"path": "/"}], jobs=[{"name": "train"}]) is False
+    assert told() is False, "an older validator does not say"
