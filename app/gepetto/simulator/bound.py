@@ -1,8 +1,8 @@
 """What nobody could beat who cannot foresee: a linear program per hour over the room of a run (spec: gepetto 25.4).
 
 Relaxed: copies may be fractional, move between hours at no cost and never fail, and a public one starts in no time. So
-the true optimum is lower. What it does count: GPUs in whole servers, servers that are away, the start of every private
-copy, multipliers that copies keep from earlier hours, and the chance of winning a bounty (`room`).
+the true optimum is lower. What it does count: GPUs in whole servers, servers that are away, multipliers that copies
+keep from earlier hours, the chance of winning a bounty (`room`), and the starts that winning one takes on average.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, vstack
 
+from app.gepetto.simulator.chance import CLAIM_SHARE, before_others, spent_seconds
 from app.gepetto.simulator.ledger import drifted
-from app.gepetto.simulator.market import Floats
-from app.gepetto.simulator.result import HourRoom, Result
-from app.gepetto.simulator.scenario import HOUR, Scenario
-from app.gepetto.simulator.state import SHORTEST_START
+from app.gepetto.simulator.result import Floats, HourRoom, Result
+from app.gepetto.simulator.scenario import HOUR, ChuteModel, Market, Scenario
 
 #: A chute of so many GPUs fits on whole groups of so many in one server only.
 _SIZES: Final = (1, 2, 4, 8)
@@ -39,7 +38,7 @@ def hourly_bounds(scenario: Scenario, result: Result) -> list[float]:
         supply = [_supply(scenario, room, kind, size) for size in _SIZES for kind in kinds]
         of_chute = csr_array((np.ones(len(pairs)), (chutes, np.arange(len(pairs)))), (len(scenario.chutes), len(pairs)))
         solved = linprog(
-            -rate[chutes],
+            -(rate * _warm_up_pay(scenario, room))[chutes],
             A_ub=vstack([csr_array(np.asarray(limits)), of_chute]).tocsr(),
             b_ub=np.concatenate([supply, room.copies / room.ticks]),
             method="highs",
@@ -61,17 +60,40 @@ def _supply(scenario: Scenario, room: HourRoom, kind: str, size: int) -> float:
 
 
 def _gpu_use(scenario: Scenario, room: HourRoom) -> Floats:
-    """GPU-hours that one active copy-hour takes: a private copy's start and shutdown come on top of its short life."""
-    found = []
-    for chute, start in zip(scenario.chutes, room.start_seconds, strict=True):
-        extra = 0.0
-        if not chute.public:
-            market = scenario.market
-            mean = chute.busy_hours * HOUR
-            life = market.private_minimum_age + mean * float(np.exp(-market.private_minimum_age / mean))
-            extra = (SHORTEST_START * float(start) + market.shutdown_seconds) / life
-        found.append(chute.gpu_count * (1 + extra))
+    """GPU-hours that one active copy-hour takes. Starts and shutdowns of a private copy come on top of its life.
+
+    Every start for a bounty holds GPUs, and only some win: c seconds each at a chance of w make c / w for each copy
+    that becomes active. Both are those of the quickest start, given up as soon as another miner wins; a slower one
+    holds GPUs for longer and wins less often, so c / w is the least that a copy can cost.
+    """
+    market, starts = scenario.market, room.start_seconds
+    wins = np.maximum(before_others(starts, market) * (1 - market.launch_failure), 1e-3)
+    cost = (spent_seconds(starts, market) + market.shutdown_seconds) / wins
+    found = [
+        chute.gpu_count * (1.0 if chute.public else 1 + float(seconds) / _counted_seconds(chute, market))
+        for chute, seconds in zip(scenario.chutes, cost, strict=True)
+    ]
     return np.asarray(found)
+
+
+def _counted_seconds(chute: ChuteModel, market: Market) -> float:
+    """At most so many active seconds are counted for one private copy on average: its life, which is no shorter than
+    the least age, and the time that the bounty would have stayed open once its start was over."""
+    mean = chute.busy_hours * HOUR
+    life = market.private_minimum_age + mean * float(np.exp(-market.private_minimum_age / mean))
+    return life + market.competitor_bounty_seconds + market.soft_seconds
+
+
+def _warm_up_pay(scenario: Scenario, room: HourRoom) -> Floats:
+    """Factor on the income of a private copy, for what it was paid during its start; one that lost is not paid.
+
+    Counted for each hour of the least mean life, with the mean of all starts: those that win are shorter. A slower
+    start is paid for longer. Up to one run of the autoscaler that costs no chance, so it is counted; beyond, each
+    further run costs more of a life than its pay is worth.
+    """
+    share = scenario.market.warmup_pay * (1 - CLAIM_SHARE)
+    hours = [np.inf if chute.public else chute.busy_hours for chute in scenario.chutes]
+    return np.asarray(1 + share * (room.start_seconds + scenario.market.soft_seconds) / HOUR / np.asarray(hours))
 
 
 def _kept_rates(rooms: list[HourRoom]) -> list[Floats]:

@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 
 from app.gepetto.decision.intents import Launch
+from app.gepetto.simulator.chance import CLAIM_SHARE, LONGEST_START, SHORTEST_START
 from app.gepetto.simulator.ledger import Copy
 from app.gepetto.simulator.scenario import HOUR
-from app.gepetto.simulator.state import LONGEST_START, SHORTEST_START, VALIDATOR, Draw, EventKind, State
+from app.gepetto.simulator.state import VALIDATOR, Draw, EventKind, State
 from app.gepetto.world.views import DeploymentState, DeploymentView
 
 
@@ -30,7 +31,9 @@ class Copies:
         copy = Copy(f"d-{self._number}", chute, row, intent.gpu_mask, model.gpu_count, state.now, number)
         state.copies[copy.id] = copy
         state.market.pending[chute] += 1
-        seconds = delay + self._start_seconds(copy)
+        copy.begins_at, copy.usual_seconds = state.now + delay, self._usual_seconds(copy)
+        spread = SHORTEST_START + (LONGEST_START - SHORTEST_START) * state.random(copy, Draw.START)
+        seconds = delay + copy.usual_seconds * spread
         state.occupy(row, intent.gpu_mask)
         state.views[copy.id] = DeploymentView(
             copy.id, intent.chute_id, "1", intent.server_id, intent.gpu_mask, DeploymentState.LAUNCHED, state.now,
@@ -38,17 +41,17 @@ class Copies:
         )  # fmt: skip
         failure_rate = state.market.rules.launch_failure + state.scenario.servers[row].failure_rate
         fails = state.random(copy, Draw.FAILURE) < failure_rate
-        state.schedule.push(state.now + delay + 0.3 * seconds, EventKind.CLAIM, copy.id)
+        state.schedule.push(state.now + delay + CLAIM_SHARE * seconds, EventKind.CLAIM, copy.id)
         state.schedule.push(state.now + seconds, EventKind.END if fails else EventKind.ACTIVATE, copy.id)
         state.result.launches += 1
         state.dirty.add(chute)
 
-    def _start_seconds(self, copy: Copy) -> float:
+    def _usual_seconds(self, copy: Copy) -> float:
+        """Mean seconds of a start on that server, beside those that are under way there."""
         state, model = self.state, self.state.scenario.chutes[copy.chute]
-        spread = SHORTEST_START + (LONGEST_START - SHORTEST_START) * state.random(copy, Draw.START)
         sharing = 1 + 0.5 * state.servers[copy.server].starts_in_progress
         cached = self.cached_start_factor if model.id in state.cached[copy.server] else 1.0
-        return model.start_seconds * spread * sharing * cached
+        return model.start_seconds * sharing * cached
 
     def claim(self, copy: Copy) -> None:
         """The pod has claimed its launch config: it is paid a little from now on."""
@@ -106,9 +109,9 @@ class Copies:
     def end(self, copy: Copy, *, by_validator: bool) -> None:
         """The copy leaves the network at once; its GPUs follow when its pod has shut down."""
         state, market = self.state, self.state.market
-        before = copy.units
+        before, forfeited = copy.units, state.ledger.forfeited
         state.ledger.close(copy, state.now, by_validator=by_validator, public=bool(market.public[copy.chute]))
-        state.hour_units += copy.units - before
+        state.hour_units += copy.units - before - (state.ledger.forfeited - forfeited)
         if copy.activated_at is None:
             market.pending[copy.chute] -= 1
             state.started(copy.server)

@@ -12,7 +12,8 @@ HOUR: Final = 3600.0
 class Copy:
     """One copy of ours at the simulated validator. Income is in multiplier-hours; it counts only once it is earned.
 
-    `number` says the how-manieth copy of its chute it is in this run.
+    `number` says the how-manieth copy of its chute it is in this run; its start began at `begins_at` and takes about
+    `usual_seconds`.
     """
 
     id: str
@@ -22,6 +23,8 @@ class Copy:
     gpus: int
     launched_at: float
     number: int = 1
+    begins_at: float = 0.0
+    usual_seconds: float = 0.0
     claimed_at: float | None = None
     activated_at: float | None = None
     multiplier: float = 0.0

@@ -38,7 +38,7 @@ class HourRoom:
 
 @dataclass
 class Result:
-    """What one run gave. Units are multiplier-hours; `hourly` is income earned per hour, paid or not yet."""
+    """What one run gave. Units are multiplier-hours; `hourly` is income per hour, less what was forfeited in it."""
 
     strategy: str
     preset: str

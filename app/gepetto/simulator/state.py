@@ -19,11 +19,6 @@ from app.gepetto.world.views import ChuteView, DeploymentView, ServerView
 VALIDATOR: Final = "simulated-validator"
 
 
-#: A start takes this share of its chute's usual time, at least and at most, before neighbours slow it down.
-SHORTEST_START: Final = 0.7
-LONGEST_START: Final = 1.3
-
-
 class EventKind(IntEnum):
     """What happens next; of one moment, in the order in which it was planned."""
 
