@@ -30,7 +30,8 @@ from tests.support.waiting import until
 NODE, SERVER_ID, ADDRESS = "simulated-gpu-0", "server-of-the-test", "192.0.2.10"
 PRODUCT = "SIMULATED-NVIDIA-H100-80GB-HBM3"
 GPUS = tuple(f"{index:032x}" for index in range(2))
-PATIENCE_SECONDS = 60.0
+#: An ending that its cluster holds up waits for its pods (25 s here), and then for the next recovery, every 30 s.
+PATIENCE_SECONDS = 150.0
 
 
 @contextlib.asynccontextmanager
