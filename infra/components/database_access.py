@@ -30,9 +30,13 @@ TO_REDIS: Final = to_pods({NAME_LABEL: "chutes-redis"}, ClusterPort.REDIS)
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
-    """The Secret, and what restarts its readers when a password is rotated."""
+    """The Secret, and what restarts its readers when a password is rotated.
+
+    `kubeconfigs` tells programs that read or write the servers' kubeconfigs how they are stored there.
+    """
 
     secret: kubernetes.core.v1.Secret
+    kubeconfigs: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,4 +62,5 @@ def database_access(
         "postgres": str(settings.postgres_password_rotation),
         "redis": str(settings.redis_password_rotation),
     }
-    return DatabaseAccess(secret=secret, config=rotations)
+    kubeconfigs = {"KUBECONFIG_SEALED": str(settings.kubeconfigs_sealed).lower()}
+    return DatabaseAccess(secret=secret, kubeconfigs=kubeconfigs, config=rotations)

@@ -110,6 +110,7 @@ def _program(args: ControlProgramArgs, own: GepettoArgs) -> Program:
         memory_mib=own.settings.memory_mib,
         environment={
             **args.miner.environment,
+            **args.database.kubeconfigs,
             "GEPETTO_FILE": f"{_CODE_FOLDER}/{CODE_FILE}",
             "GEPETTO_CONFIG": f"{_CONFIG_FOLDER}/gepetto.yaml",
             "CHUTE_SHUTDOWN_TIME_SECONDS": str(own.settings.shutdown_seconds),

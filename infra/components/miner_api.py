@@ -73,6 +73,7 @@ def _migration(args: ControlProgramArgs) -> Program:
 def _server(args: ControlProgramArgs, settings: ApiSettings, graval: GravalArgs) -> Program:
     environment: dict[str, Input[str]] = {
         **args.miner.environment,
+        **args.database.kubeconfigs,
         "MONITOR_API": args.monitor_address,
         "SIGNATURE_STAGE": settings.signature_stage,
         "KUBECONFIG_ENABLED": str(settings.hand_out_kubeconfigs).lower(),

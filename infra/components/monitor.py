@@ -27,6 +27,7 @@ def monitor(args: ControlProgramArgs, settings: MonitorSettings, opts: ResourceO
         memory_mib=settings.memory_mib,
         environment={
             **args.miner.environment,
+            **args.database.kubeconfigs,
             "MONITOR_API": args.monitor_address,
             "OBSERVATION_MODE": settings.observation,
             "HEARTBEAT_INTERVAL": str(settings.heartbeat_seconds),

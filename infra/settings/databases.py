@@ -15,3 +15,8 @@ class DatabaseSettings(Tree):
     redis_memory_mib: int = Field(default=1024, ge=64, examples=[1024])
     postgres_password_rotation: int = Field(default=1, ge=1, examples=[1])
     redis_password_rotation: int = Field(default=1, ge=1, examples=[1])
+    kubeconfigs_sealed: bool = Field(
+        default=True,
+        description="Off only where public programs read the same database: then all kubeconfigs in it are plain.",
+        examples=[False],
+    )

@@ -237,6 +237,15 @@ def test_a_node_may_have_a_cache_of_its_own(recording: Recording) -> None:
     assert json.loads(environment(recording, "gepetto")["CACHE_OVERRIDES"]) == overrides
 
 
+@pytest.mark.parametrize(("database", "told"), [({}, "true"), ({"kubeconfigs_sealed": False}, "false")])
+def test_all_who_read_stored_kubeconfigs_are_told_the_same_of_their_seal(
+    folder: Path, database: dict[str, object], told: str
+) -> None:
+    recording = run_program(fleet(database=database), folder)
+    found = {name: environment(recording, name)["KUBECONFIG_SEALED"] for name in ("api", "monitor", "gepetto")}
+    assert set(found.values()) == {told}, found
+
+
 def test_gepettos_code_has_one_owner(folder: Path, recording: Recording) -> None:
     def code(seen: Recording) -> list[Recorded]:
         return [item for item in seen.of_type("kubernetes:core/v1:ConfigMap") if item.name == "gepetto-code"]
