@@ -25,7 +25,21 @@ _TAKE: Final = text("""
 INSERT INTO gepetto_leader (name, epoch) VALUES (:name, 1)
 ON CONFLICT (name) DO UPDATE SET epoch = gepetto_leader.epoch + 1, taken_at = now() RETURNING epoch
 """)
+#: For a single statement: its writes ask `EXISTS (SELECT 1 FROM held)`, which locks the row before they write.
+HELD: Final = "held AS MATERIALIZED (SELECT 1 FROM gepetto_leader WHERE name = :leader AND epoch = :epoch FOR SHARE)"
 _LOOK: Final = text("SELECT 1 FROM gepetto_leader WHERE name = :name AND epoch = :epoch FOR SHARE")
+
+
+class FencedWrite:
+    """A write in two forms: alone, and with the leader's fence in the same statement.
+
+    Its text begins with `WITH`; `{held}` stands where all that it writes depends on it. It writes something or returns
+    nothing, or a count of 0.
+    """
+
+    def __init__(self, query: str) -> None:
+        self.alone = text(query.format(held="true"))
+        self.fenced = text(query.format(held="EXISTS (SELECT 1 FROM held)").replace("WITH ", f"WITH {HELD}, ", 1))
 
 
 class DeposedError(Exception):
@@ -46,6 +60,19 @@ class Fence:
             epoch = int((await connection.execute(_TAKE, {"name": NAME})).scalar_one())
         self._epoch, self._seen_at = epoch, self._clock()
         return epoch
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What `HELD` asks for; no leader ever has epoch 0."""
+        return {"leader": NAME, "epoch": self._epoch or 0}
+
+    def was_held(self, asked_at: float) -> None:
+        """A statement with `HELD` that was sent at that moment has written something."""
+        self._seen_at = max(self._seen_at, asked_at)
+
+    def now(self) -> float:
+        """The fence's own clock."""
+        return self._clock()
 
     async def hold(self, connection: AsyncConnection) -> None:
         """Keep this epoch the newest until the connection's transaction has ended.

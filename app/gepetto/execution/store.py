@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.gepetto.execution.fence import Fence
+from app.gepetto.execution.fence import Fence, FencedWrite
 from app.gepetto.execution.limits import Working
 from app.gepetto.execution.opened import OpenEntry, read_open
 from app.storage.journal import JournalKind, JournalStep
@@ -22,10 +22,10 @@ STATEMENT_SECONDS: Final = 30.0
 LONGEST_SECONDS: Final = 6 * 3600.0
 KEPT_DAYS: Final = 30
 
-_RESERVE: Final = text("""
+_RESERVE: Final = FencedWrite("""
 WITH wanted AS (
     SELECT gpu_id FROM gpus
-     WHERE gpu_id = ANY(:gpu_ids) AND server_id = :server_id AND verified AND deployment_id IS NULL
+     WHERE {held} AND gpu_id = ANY(:gpu_ids) AND server_id = :server_id AND verified AND deployment_id IS NULL
        FOR UPDATE SKIP LOCKED
 ), row AS (
     INSERT INTO deployments (deployment_id, validator, chute_id, server_id, version, active, stub, job_id, preemptible)
@@ -45,9 +45,9 @@ SELECT count(*) FROM claim
 """)
 
 # A permit ends the row of refusals: the next one starts from the shortest pause again.
-_PERMIT: Final = text("""
+_PERMIT: Final = FencedWrite("""
 WITH row AS (
-    UPDATE deployments SET config_id = :config_id WHERE deployment_id = :deployment_id
+    UPDATE deployments SET config_id = :config_id WHERE {held} AND deployment_id = :deployment_id
     RETURNING deployment_id, chute_id
 ), forgotten AS (
     DELETE FROM gepetto_failures WHERE server_id = '*' AND chute_id IN (SELECT chute_id FROM row)
@@ -56,14 +56,15 @@ UPDATE gepetto_journal SET step = 'permitted', updated_at = now()
  WHERE deployment_id IN (SELECT deployment_id FROM row) AND kind = 'launch' AND done_at IS NULL RETURNING 1
 """)
 
-_STEP: Final = text("""
+_STEP: Final = FencedWrite("""
+WITH nothing AS (SELECT 1)
 UPDATE gepetto_journal SET step = :step, updated_at = now()
- WHERE deployment_id = :deployment_id AND kind = :kind AND done_at IS NULL RETURNING 1
+ WHERE {held} AND deployment_id = :deployment_id AND kind = :kind AND done_at IS NULL RETURNING 1
 """)
 
-_LAUNCHED: Final = text("""
+_LAUNCHED: Final = FencedWrite("""
 WITH row AS (
-    UPDATE deployments SET host = :host, port = :port, stub = false WHERE deployment_id = :deployment_id
+    UPDATE deployments SET host = :host, port = :port, stub = false WHERE {held} AND deployment_id = :deployment_id
     RETURNING deployment_id
 )
 UPDATE gepetto_journal SET step = 'launched', updated_at = now(), done_at = now()
@@ -142,6 +143,24 @@ class Store:
             row = result.mappings().first() if result.returns_rows else None
             return None if row is None else dict(row)
 
+    async def _write(self, write: FencedWrite, values: Mapping[str, object]) -> Mapping[str, object] | None:
+        """One statement, its own transaction. Where it did nothing, the fence is looked at to say why.
+
+        Raises:
+            DeposedError: this process leads no longer, so nothing was done.
+        """
+        fence = self.fence
+        if fence is None:
+            return await self._one(write.alone, values)
+        asked_at = fence.now()
+        async with asyncio.timeout(STATEMENT_SECONDS), self.engine.begin() as connection:
+            row = (await connection.execute(write.fenced, {**values, **fence.values})).mappings().first()
+            if row is None or not next(iter(row.values())):
+                await fence.hold(connection)
+                return None if row is None else dict(row)
+        fence.was_held(asked_at)
+        return dict(row)
+
     async def reserve(
         self,
         deployment_id: str,
@@ -161,21 +180,21 @@ class Store:
             "count": len(gpu_ids),
             "job_id": job_id,
         }
-        found = await self._one(_RESERVE, values)
+        found = await self._write(_RESERVE, values)
         return found is not None and found["count"] == len(gpu_ids)
 
     async def permit(self, deployment_id: str, config_id: str) -> bool:
         """The validator gave a launch config. False: the row has gone meanwhile."""
-        return await self._one(_PERMIT, {"deployment_id": deployment_id, "config_id": config_id}) is not None
+        return await self._write(_PERMIT, {"deployment_id": deployment_id, "config_id": config_id}) is not None
 
     async def step(self, deployment_id: str, kind: JournalKind, step: JournalStep) -> bool:
         """Note how far an open entry has come."""
         values = {"deployment_id": deployment_id, "kind": kind.value, "step": step.value}
-        return await self._one(_STEP, values) is not None
+        return await self._write(_STEP, values) is not None
 
     async def launched(self, deployment_id: str, host: str | None, port: int) -> bool:
         """Service and Job exist. False: the row has gone meanwhile."""
-        return await self._one(_LAUNCHED, {"deployment_id": deployment_id, "host": host, "port": port}) is not None
+        return await self._write(_LAUNCHED, {"deployment_id": deployment_id, "host": host, "port": port}) is not None
 
     async def drain(self, deployment_id: str, evidence: str, detail: str) -> bool:
         """Begin an ending. False: the row is unknown, or its ending has begun already."""

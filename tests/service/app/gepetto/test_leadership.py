@@ -150,6 +150,27 @@ async def test_a_leader_that_is_deposed_in_the_middle_of_a_launch_creates_no_job
     assert await stage.count("gepetto_journal", "done_at IS NULL AND step = 'reserved'") == 1, "its successor finds it"
 
 
+async def test_a_write_that_meets_a_take_over_under_way_waits_for_it_and_writes_nothing(stage: Stage) -> None:
+    """The fence rides in the write's own statement: it must lock the epoch before anything is written."""
+    await stage.add_server()
+    await stage.add_chute(gpu_count=2)
+    old, fence = fenced(stage)
+    await fence.take_over()
+    asked = order("d2")
+    async with stage.engine.begin() as other:
+        await other.execute(text("UPDATE gepetto_leader SET epoch = epoch + 1"))
+        task = asyncio.create_task(
+            old.launcher.store.reserve("d2", asked.intent.chute_id, "1", asked.intent.server_id, asked.gpu_ids, None)
+        )
+        done, _ = await asyncio.wait({task}, timeout=0.5)
+        assert not done, "it waits for the other's transaction"
+    async with asyncio.timeout(10):
+        with pytest.raises(DeposedError):
+            await task
+    assert await stage.count("gepetto_journal") == 0
+    assert await stage.count("deployments") == 0
+
+
 async def test_work_that_meets_a_later_leader_is_taken_up_again_by_contest(stage: Stage) -> None:
     """The errors of task groups come as groups: neither an outage nor the end of a reign ends the process."""
     runs: list[int] = []
