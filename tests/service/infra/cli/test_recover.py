@@ -26,8 +26,14 @@ def engine_of(project: Project) -> Engine:
 
 
 def creating(project: Project) -> bool:
-    state = project.state / "pulumi" / ".pulumi" / "stacks" / "tiny" / "dev.json"
-    return state.exists() and '"creating"' in state.read_text() and "quick" in state.read_text()
+    """Whether the quick one is made and the slow one alone is under way."""
+    path = project.state / "pulumi" / ".pulumi" / "stacks" / "tiny" / "dev.json"
+    try:
+        latest = json.loads(path.read_text())["checkpoint"]["latest"] or {}
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    pending = [item["resource"]["urn"].rpartition("::")[2] for item in latest.get("pending_operations") or []]
+    return pending == ["slow"] and any(item["urn"].endswith("::quick") for item in latest.get("resources") or [])
 
 
 @pytest.fixture
