@@ -13,6 +13,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: On the node: the cache of all chutes, a directory each, named by the chute's id.
+CACHE_FOLDER: Final = "/var/snap/cache"
+
 
 @dataclass(frozen=True)
 class CacheLimits:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pulumi import ResourceOptions
 
+from app.protocol.model_cache import CACHE_FOLDER
 from app.protocol.ports import HostPort
 from infra.components.network import Traffic, to_machines
 from infra.components.node_program import NodeProgramArgs
@@ -20,7 +21,6 @@ from infra.settings.model_cache import cleaner_environment
 
 NAME: Final = "cache-cleaner"
 #: Where chute pods keep their models (spec: gepetto 17.1).
-CACHE_FOLDER: Final = "/var/snap/cache"
 _CACHE: Final = "/cache"
 _SCHEDULE: Final = "23 * * * *"
 _MEMORY_MIB: Final = 256

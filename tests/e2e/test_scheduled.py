@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.cache.ledger import LEDGER
+from app.protocol.labels import CHUTE, CHUTE_ID
+from app.protocol.model_cache import CACHE_FOLDER
+from infra.components.cache_cleaner import NAME as CLEANER
 from infra.settings.hosts import TRACKER_FOLDER
 from lab.fleet.engine import read_stack_file, write_stack_file
 from tests.support.lab import Lab
@@ -59,6 +63,19 @@ def dumped(settled: Lab) -> Iterator[Lab]:
         settled.fleet.ssh(target.name, f"rm -rf {FOLDER}")
         removed = settled.up()
     assert removed.status == 0, removed.output
+
+
+def test_the_cache_cleaner_asks_its_node_which_chutes_run_and_writes_down_that_they_are_used(settled: Lab) -> None:
+    name = settled.gpu_nodes[0]
+    until_now = float(settled.fleet.ssh(name, "date +%s"))
+    report = json.loads(run_now(settled, name, CLEANER).splitlines()[-1])
+    assert "unknown" not in report, "the node's API server answered"
+    assert report["problems"] == []
+    uses = json.loads(settled.fleet.ssh(name, f"cat {CACHE_FOLDER}/{LEDGER}"))
+    pods = json.loads(kubectl(settled, name, f"get pods -l {CHUTE}=true -o json"))["items"]
+    running = {pod["metadata"]["labels"][CHUTE_ID] for pod in pods}
+    assert running, "a chute earns on the node"
+    assert all(uses[chute] >= until_now for chute in running), (uses, running)
 
 
 def test_the_trackers_job_leaves_a_snapshot_of_the_simulated_chain_and_prometheus_shows_it(settled: Lab) -> None:

@@ -16,7 +16,7 @@ from app.gepetto.kubernetes.plan import (
     service_name,
 )
 from app.protocol import labels
-from app.protocol.model_cache import limits_of, protection_of
+from app.protocol.model_cache import CACHE_FOLDER, limits_of, protection_of
 from app.protocol.ports import ChutePort
 from app.protocol.wire import driver_gpu_id, version_tuple
 
@@ -160,10 +160,10 @@ def _chute_container(
 
 
 def _volumes(plan: DeploymentPlan) -> list[JsonObject]:
-    cache = f"/var/snap/cache/{plan.chute_id}"
+    cache = f"{CACHE_FOLDER}/{plan.chute_id}"
     volumes: list[JsonObject] = [
         {"name": "cache", "hostPath": {"path": cache, "type": "DirectoryOrCreate"}},
-        {"name": "raw-cache", "hostPath": {"path": "/var/snap/cache", "type": "DirectoryOrCreate"}},
+        {"name": "raw-cache", "hostPath": {"path": CACHE_FOLDER, "type": "DirectoryOrCreate"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": f"{plan.disk_gb}Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY}},
     ]

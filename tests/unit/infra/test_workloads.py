@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 import pytest
 
+from app.protocol.model_cache import CACHE_FOLDER
 from app.protocol.validators import Validators
-from infra.components.cache_cleaner import CACHE_FOLDER
 from infra.components.miner import checked_seed
 from infra.components.rights import Rule
 from tests.support.program import Recorded, Recording
