@@ -51,7 +51,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _too_large() -> HTTPException:
-    return HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes")
+    return HTTPException(413, f"a body may have at most {MAX_BODY_BYTES} bytes")
 
 
 def _bounded(request: Request) -> Request:

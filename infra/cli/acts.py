@@ -86,17 +86,25 @@ async def _unplaced(
         if stopped is Locked.UNKNOWN_SERVER:
             say("  the miner API does not know it: nothing is placed there")
         failure = await act()
-        if failure is None and verb in _RESUMES and stopped is Locked.NOW:
-            await asyncio.to_thread(placement.resume, machine.name)
-        elif failure is None and verb in _RESUMES and stopped is Locked.BEFORE:
-            say(f"  stays locked in the miner API, as it was before: headframe open {machine.name}")
-        elif failure is None and verb is Verb.WIPE and stopped in {Locked.NOW, Locked.BEFORE}:
-            say(
-                f"  stays locked in the miner API, and earns nothing until: headframe up, headframe open {machine.name}"
-            )
+        if failure is None:
+            await _placed_again(placement, verb, machine.name, stopped, say)
     except PlacementError as error:
         return str(error)
     return failure
+
+
+async def _placed_again(placement: Placement, verb: Verb, name: str, stopped: Locked, say: Say) -> None:
+    """After an act that went well: resume placing where the act stopped it, else say what keeps the node locked.
+
+    Raises:
+        PlacementError: the miner API does not take it.
+    """
+    if verb in _RESUMES and stopped is Locked.NOW:
+        await asyncio.to_thread(placement.resume, name)
+    elif verb in _RESUMES and stopped is Locked.BEFORE:
+        say(f"  stays locked in the miner API, as it was before: headframe open {name}")
+    elif verb is Verb.WIPE and stopped in {Locked.NOW, Locked.BEFORE}:
+        say(f"  stays locked in the miner API, and earns nothing until: headframe up, headframe open {name}")
 
 
 async def _one(children: Children, verb: Verb, machine: HostSpec, say: Say) -> str | None:

@@ -47,6 +47,12 @@ def on(lab: Lab, name: str, state: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in active_instances(state) if item["host"] == addresses(lab)[name]]
 
 
+async def earning(lab: Lab, market: Market, name: str) -> dict[str, Any]:
+    """The oldest active instance on one node, once there is one."""
+    [instance, *_] = await market.wait(f"an active instance on {name}", functools.partial(on, lab, name), MOVE_SECONDS)
+    return dict(instance)
+
+
 def gpu_of(name: str) -> str:
     """Short reference of a node's GPUs, as the stack file has it."""
     nodes = committed_stack()["config"]["headframe:gpu_nodes"]
@@ -126,9 +132,7 @@ async def test_a_bounty_moves_the_gpu_of_a_chute_whose_demand_falls(
     settled: Lab, market: Market, timeline: Timeline
 ) -> None:
     name = settled.gpu_nodes[-1]
-    [before, *_] = await market.wait(
-        f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS
-    )
+    before = await earning(settled, market, name)
     left, state = before["chute_id"], await market.state()
     paying = next(chute for chute in fitting(state, gpu_of(name)) if chute != left)
     title = {chute: state["chutes"][chute]["name"] for chute in (left, paying)}
@@ -155,9 +159,7 @@ async def test_a_drained_node_has_nothing_at_the_validator_and_earns_again_when_
     settled: Lab, market: Market, timeline: Timeline
 ) -> None:
     name = settled.gpu_nodes[-1]
-    [before, *_] = await market.wait(
-        f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS
-    )
+    before = await earning(settled, market, name)
     timeline.note(f"headframe drain {name}")
     await asyncio.to_thread(headframe, settled, "drain", name)
     state = await market.state()
@@ -165,7 +167,7 @@ async def test_a_drained_node_has_nothing_at_the_validator_and_earns_again_when_
     assert chute_pods(settled, name) == 0
     timeline.note(f"{name} is drained: its copies ended at the validator, then in its cluster")
     await asyncio.to_thread(headframe, settled, "open", name)
-    [after, *_] = await market.wait(f"an active instance on {name}", functools.partial(on, settled, name), MOVE_SECONDS)
+    after = await earning(settled, market, name)
     assert after["instance_id"] != before["instance_id"]
     assert (await answered(market, after["chute_id"], START_SECONDS))["status"] == 200
     timeline.note(f"{name} is open again and earns")

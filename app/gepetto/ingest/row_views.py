@@ -35,6 +35,17 @@ class ServerFacts:
     failures: int = 0
     cached: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
+    @property
+    def node(self) -> NodeState:
+        """Whether its node takes pods; one of which nothing is known does."""
+        return NodeState.OPEN if self.cluster is None else self.cluster.node
+
+    @property
+    def disk_free_gb(self) -> float:
+        """Free disk in GiB, or what is assumed of one that nobody measured."""
+        measured = None if self.cluster is None else self.cluster.disk_free_gb
+        return ASSUMED_DISK_GB if measured is None else measured
+
 
 def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
     """The view. Free are verified GPUs of the server's usual model that nothing has or is about to get.
@@ -43,8 +54,6 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
     """
     model = _usual_model(row)
     remote, cluster = facts.remote, facts.cluster
-    disk = None if cluster is None else cluster.disk_free_gb
-    node = NodeState.OPEN if cluster is None else cluster.node
     return ServerView(
         id=row.server_id,
         name=row.name,
@@ -53,17 +62,17 @@ def server_view(row: ServerRow, facts: ServerFacts, now: float) -> ServerView:
         gpu_total=len(row.gpus),
         free_mask=_free_mask(row, model) & ~facts.flying_mask,
         hourly_cost=row.hourly_cost,
-        locked=row.locked or node is not NodeState.OPEN,
+        locked=row.locked or facts.node is not NodeState.OPEN,
         tee=row.is_tee,
         vm_version=version_tuple(remote.version) if remote is not None and remote.version else None,
         healthy=cluster is not None and cluster.healthy and facts.is_fresh,
         maintenance_at=MAINTENANCE_PENDING if remote is not None and remote.maintenance_pending else None,
-        disk_free_gb=ASSUMED_DISK_GB if disk is None else disk,
+        disk_free_gb=facts.disk_free_gb,
         cached_chutes=facts.cached,
         starts_in_progress=facts.starts,
         quarantine_until=now + QUARANTINE_SECONDS if facts.failures >= QUARANTINE_FAILURES else 0.0,
         gpu_ids=tuple(gpu for gpu, _, _, _ in row.gpus),
-        draining=node is NodeState.DRAINING and facts.is_fresh,
+        draining=facts.node is NodeState.DRAINING and facts.is_fresh,
     )
 
 

@@ -68,6 +68,7 @@ async def test_a_reconciler_goes_on_after_a_pass_in_which_redis_failed() -> None
     )
     async with running(reconciler.run()):
         await until(lambda: view.asked >= 3)
+    assert view.asked >= 3
 
 
 def _kubeconfig(name: str, server: str) -> str:
@@ -107,3 +108,4 @@ async def test_a_kubeconfig_that_cannot_be_used_stops_no_other_informer(damaged:
     async with running(supervisor.run()):
         await until(lambda: "clusters:gpu-2:health" in redis.looked_for)
         await asyncio.sleep(0.05)  # in which the other has failed, and the inventory was read again
+    assert "clusters:gpu-2:health" in redis.looked_for
