@@ -19,15 +19,21 @@ from app.protocol.signing import Purpose, Signer, nonce_v1
 
 TIMEOUT_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+#: A node lets nobody in for a moment after its agent says that it is ready: the rules of its port come after it.
+PATIENCE_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 1.0
 _DEVICES: Final = TypeAdapter(list[DeviceInfo])
 
 
 class AgentError(Exception):
-    """The agent or the proxy did not answer as documented. `status` is its HTTP status, if there was one."""
+    """The agent or the proxy did not answer as documented. `status` is its HTTP status, if there was one.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    `is_unheard`: there was no connection, so it has not heard of the request.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, is_unheard: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.is_unheard = status, is_unheard
 
 
 def check_agent_url(url: str) -> str:
@@ -49,8 +55,16 @@ def check_agent_url(url: str) -> str:
 class AgentClient:
     """One node's agent, profile B."""
 
-    def __init__(self, url: str, signer: Signer, http: httpx.AsyncClient, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        url: str,
+        signer: Signer,
+        http: httpx.AsyncClient,
+        clock: Callable[[], float],
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.url = check_agent_url(url)
+        self._patience_seconds = patience_seconds
         self._signer = signer
         self._http = http
         self._clock = clock
@@ -64,15 +78,28 @@ class AgentClient:
         return found
 
     async def start_monitoring(self, monitor_url: str) -> None:
-        """Tell the agent where the monitor is. One that runs already is told to stop first, then again."""
+        """Tell the agent where the monitor is, once it can be reached. One that runs already is told to stop first."""
         body = orjson.dumps({"control_plane_url": monitor_url})
         try:
-            await self._send("POST", "/monitor/start", None, body)
+            await self._start(body)
         except AgentError as error:
             if error.status != httpx.codes.CONFLICT:
                 raise
             await self.stop_monitoring()
-            await self._send("POST", "/monitor/start", None, body)
+            await self._start(body)
+
+    async def _start(self, body: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_seconds
+        while True:
+            try:
+                await self._send("POST", "/monitor/start", None, body)
+            except AgentError as error:
+                if not error.is_unheard or loop.time() >= deadline:
+                    raise
+            else:
+                return
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def stop_monitoring(self) -> None:
         """Tell the agent to stop; one that does not run is fine."""
@@ -93,7 +120,9 @@ class AgentClient:
                 method, self.url + path, headers=headers, content=body, timeout=TIMEOUT_SECONDS
             )
         except httpx.HTTPError as error:
-            raise AgentError(f"{method} {self.url}{path}: {type(error).__name__} {error}".rstrip()) from error
+            unheard = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            message = f"{method} {self.url}{path}: {type(error).__name__} {error}".rstrip()
+            raise AgentError(message, is_unheard=unheard) from error
         if response.status_code != 200 or len(response.content) > MAX_ANSWER_BYTES:
             raise AgentError(
                 f"{method} {self.url}{path}: {response.status_code} {response.text[:200]}", response.status_code

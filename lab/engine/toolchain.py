@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -75,9 +76,9 @@ def _origins(folder: Path, home: Path) -> dict[str, str]:
         program, origins[release.name] = _program(release, without=folder)
         _place(program, folder / release.name, linked=not origins[release.name].startswith("built"))
     origins[_LANGUAGE_HOST] = _language_host(folder)
-    for name, module in _PLUGINS.items():
-        origins[name] = _plugin(name, module, folder, home)
-    return origins
+    with ThreadPoolExecutor() as pool:  # each asks its publisher, and where nobody answers that takes ten seconds
+        found = {name: pool.submit(_plugin, name, module, folder, home) for name, module in _PLUGINS.items()}
+        return origins | {name: place.result() for name, place in found.items()}
 
 
 def version_in(text: str) -> tuple[int, ...]:

@@ -87,14 +87,14 @@ class Launcher:
 
     async def _launch(self, order: LaunchOrder, config: LaunchConfig | None) -> LaunchOutcome:
         intent = order.intent
-        reserved = await self.store.reserve(
+        facts = await self.store.reserve(
             order.deployment_id, intent.chute_id, intent.version, intent.server_id, order.gpu_ids, intent.job_id
         )
-        if not reserved:
+        if facts is None:
             if config is not None:
                 self.spares.keep(intent, config)
             return LaunchOutcome(LaunchResult.GPUS_TAKEN, order.deployment_id, "a GPU was not free any more")
-        return await self._permitted(order, config)
+        return await self._permitted(order, facts, config)
 
     async def ask(self, intent: Launch, validator: str) -> LaunchConfig | LaunchRefusal:
         """Ask for a launch config once, or take one that an aborted swap had got; each counts at the validator.
@@ -138,11 +138,10 @@ class Launcher:
             return False
         return True
 
-    async def _permitted(self, order: LaunchOrder, config: LaunchConfig | None) -> LaunchOutcome:
+    async def _permitted(
+        self, order: LaunchOrder, facts: Mapping[str, object], config: LaunchConfig | None
+    ) -> LaunchOutcome:
         intent = order.intent
-        facts = await self.store.plan_facts(intent.chute_id, intent.server_id)
-        if facts is None:
-            return await self._roll_back(order, "the chute or the server has gone")
         node = await self.node_state(intent.server_id, str(facts["server_name"])) if config is None else NodeState.OPEN
         if node is not NodeState.OPEN:
             await self.store.remove(order.deployment_id, JournalStep.ROLLED_BACK, CLOSED)

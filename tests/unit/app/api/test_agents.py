@@ -37,6 +37,35 @@ async def test_one_that_fails_is_not_taken_for_one_that_runs() -> None:
         await agent.stop_monitoring()
 
 
+async def test_one_that_cannot_be_reached_yet_is_waited_for_and_told_once() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if len(asked) == 1:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json={})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    await AgentClient("http://node.example:32000", MINER, http, time.time).start_monitoring("http://monitor:32001")
+    assert asked == ["/monitor/start", "/monitor/start"]
+
+
+@pytest.mark.parametrize(("failure", "times"), [(httpx.ConnectError("refused"), 2), (httpx.ReadTimeout("late"), 1)])
+async def test_the_wait_ends_and_what_was_perhaps_heard_is_not_said_again(failure: Exception, times: int) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise failure
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    agent = AgentClient("http://node.example:32000", MINER, http, time.time, patience_seconds=0.5)
+    with pytest.raises(AgentError, match=type(failure).__name__):
+        await agent.start_monitoring("http://monitor:32001")
+    assert asked == ["/monitor/start"] * times
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://x", "http://", "http://[::1", "http://a:b@x", "http://x:99999", "http://x/?q=1"]
 )
