@@ -38,7 +38,7 @@ async def claimed(engine: AsyncEngine, name: str) -> AsyncIterator[bool]:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         # Held for minutes, and by many at a time: it must not count against the pool.
         await connection.run_sync(lambda held: held.detach())
-        yield await try_lock(connection, _lock(name))
+        yield await try_lock(connection, servers.adding_lock(name))
     finally:
         with suppress(*OUTAGES, SQLAlchemyError):  # a connection that is lost has lost its lock
             await connection.close()
@@ -47,11 +47,7 @@ async def claimed(engine: AsyncEngine, name: str) -> AsyncIterator[bool]:
 async def is_free(engine: AsyncEngine, name: str) -> bool:
     """Whether nobody adds this name just now. Only looks: a claim to find out would refuse somebody else's."""
     async with engine.connect() as connection:
-        return not await is_locked(connection, _lock(name))
-
-
-def _lock(name: str) -> str:
-    return f"adding server {name}"
+        return not await is_locked(connection, servers.adding_lock(name))
 
 
 async def leftover(session: AsyncSession, name: str) -> Leftover | None:

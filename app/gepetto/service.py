@@ -186,6 +186,7 @@ class Gepetto:
         await self._fetch_definitions()
         await self.read_rows()
         await self._finish_requests()
+        await asyncio.sleep(0)  # whoever waits on the loop gets it between the parts that compute
         snapshot = self.world.snapshot(self.clock(), self.executor.in_flight.values())
         await asyncio.sleep(0)  # the snapshot is frozen: what waits on the loop need not wait for the decision too
         began = time.perf_counter()
@@ -195,14 +196,15 @@ class Gepetto:
         allowed, refused, self.spent = pass_gate(snapshot, wanted, self.configuration, self.spent)
         seconds = time.perf_counter() - began
         self.last_snapshot, self.last_intents, self.last_refused = snapshot, allowed, refused
-        self.metrics.saw(snapshot)
         self.metrics.decided(seconds, allowed, refused)
         self.executor.job_ports = self._job_ports()
         self.executor.submit(tuple(intent for intent in allowed if not isinstance(intent, NoOp)), snapshot)
         for refusal in refused:
             if refusal.alert:
                 log.error("held back by the safety gate", intent=refusal.intent.key, reason=refusal.reason)
-        await asyncio.sleep(0)  # nor for the fingerprint that the journal takes of a thousand chutes
+        await asyncio.sleep(0)
+        self.metrics.saw(snapshot)
+        await asyncio.sleep(0)  # nor need it wait for the fingerprint that the journal takes of a thousand chutes
         await self.journal.keep(Decision(snapshot, self.decider.name, allowed, refused, seconds))
         return allowed
 

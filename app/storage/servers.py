@@ -9,6 +9,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.storage.additions import NodeProfile
+from app.storage.engine import is_locked
 from app.storage.models import Deployment, Gpu, Server
 
 
@@ -60,8 +61,21 @@ async def set_gpus_verified(session: AsyncSession, server_id: str) -> int:
     return len(rows.all())
 
 
+def adding_lock(name: str) -> str:
+    """Name of the advisory lock that who adds a server of this name holds until all is done."""
+    return f"adding server {name}"
+
+
 async def set_gpu_verified(session: AsyncSession, gpu_id: str) -> bool:
-    """Mark one GPU as verified; False where it is unknown."""
+    """Mark one GPU as verified; False where it is unknown, or its server is just being added.
+
+    Who adds a server marks all its GPUs at the end. Marked before, they would get a chute while the pod of the proof
+    still holds the node's processors, and the kubelet would refuse it (seen: OutOfcpu).
+    """
+    named = select(Server.name).join(Gpu, Gpu.server_id == Server.server_id).where(Gpu.gpu_id == gpu_id)
+    name = await session.scalar(named)
+    if name is None or await is_locked(await session.connection(), adding_lock(name)):
+        return False
     rows = await session.execute(update(Gpu).where(Gpu.gpu_id == gpu_id).values(verified=True).returning(Gpu.gpu_id))
     return rows.first() is not None
 

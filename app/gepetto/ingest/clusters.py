@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: Age from which a disk reading is made again though no pod changed.
 DISK_SECONDS: Final = 300.0
+#: Answers of more clusters, all there at the same moment, would keep everybody else waiting while they are read.
+CLUSTERS_AT_ONCE: Final = 32
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
@@ -126,20 +128,26 @@ class LiveClusters:
         self._clusters, self._clock = clusters, clock
 
     async def read(self, names: dict[str, str], now: float) -> tuple[ClusterState, ...]:
+        places = asyncio.Semaphore(CLUSTERS_AT_ONCE)
+
         async def one(name: str, server_id: str) -> ClusterState:
-            started = self._clock()  # the list shows at least everything that was there before it was asked for
-            try:
-                cluster = await self._clusters.of(server_id)
-                pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
-                node = await cluster.node_state(name)
-            except UnavailableError:
-                return ClusterState(name, healthy=False, completed_at=None, pods=())
-            except Exception:  # what one server answers concerns no other
-                log.exception("a cluster's answer cannot be understood", server=name)
-                return ClusterState(name, healthy=False, completed_at=None, pods=())
-            at = max(started, now)
-            return ClusterState(name, healthy=True, completed_at=at, pods=pods, disk_free_gb=disk, node=node)
+            async with places:
+                return await self._one(name, server_id, now)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(name, server_id)) for name, server_id in names.items()]
         return tuple(task.result() for task in tasks)
+
+    async def _one(self, name: str, server_id: str, now: float) -> ClusterState:
+        started = self._clock()  # the list shows at least everything that was there before it was asked for
+        try:
+            cluster = await self._clusters.of(server_id)
+            pods, disk = await cluster.list_pods(server_id), await cluster.disk_free_gb()
+            node = await cluster.node_state(name)
+        except UnavailableError:
+            return ClusterState(name, healthy=False, completed_at=None, pods=())
+        except Exception:  # what one server answers concerns no other
+            log.exception("a cluster's answer cannot be understood", server=name)
+            return ClusterState(name, healthy=False, completed_at=None, pods=())
+        at = max(started, now)
+        return ClusterState(name, healthy=True, completed_at=at, pods=pods, disk_free_gb=disk, node=node)

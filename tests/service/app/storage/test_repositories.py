@@ -18,7 +18,7 @@ from app.storage.__main__ import run
 from app.storage.additions import IntentKind, NodeKind, NodeProfile
 from app.storage.engine import create_engine, is_outage, try_lock, unlock
 from app.storage.migrate import migrate
-from app.storage.models import Deployment, Server
+from app.storage.models import Deployment, Gpu, Server
 from app.storage.sealing import Vault
 from app.storage.seed import CHUTES, SERVERS, gpu_id, seed, seed_id
 
@@ -123,6 +123,22 @@ async def test_a_ban_survives_an_upsert_unless_the_validator_updated_the_chute(s
     await session.refresh(again)
     assert [again.ban_reason, again.image, again.chutes_version] == [None, "u/n:3", "0.4.0"]
     assert await chutes.remove(session, CHUTE)
+
+
+async def test_a_validators_word_does_not_open_a_gpu_while_its_server_is_being_added(
+    session: AsyncSession, engine: AsyncEngine
+) -> None:
+    found = await servers.find(session, SERVER)
+    assert found is not None
+    gpu = gpu_id(SERVER, 0)
+    await session.execute(update(Gpu).where(Gpu.server_id == found.server_id).values(verified=False))
+    async with engine.connect() as other:
+        assert await try_lock(other, servers.adding_lock(found.name))
+        assert not await servers.set_gpu_verified(session, gpu)
+        assert await session.scalar(select(Gpu.verified).where(Gpu.gpu_id == gpu)) is False
+        await unlock(other, servers.adding_lock(found.name))
+    assert await servers.set_gpu_verified(session, gpu)
+    assert await session.scalar(select(Gpu.verified).where(Gpu.gpu_id == gpu)) is True
 
 
 async def test_locks_profiles_and_verification_are_kept(session: AsyncSession) -> None:
