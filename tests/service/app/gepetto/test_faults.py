@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -42,7 +43,9 @@ async def test_a_fault_of_one_servers_launch_is_told_and_the_other_server_is_lau
     executor.report = lambda intent, result: ended.append(f"{intent.key.split(':')[2]} {result}")
     store, reserve = executor.launcher.store, executor.launcher.store.reserve
 
-    async def broken(deployment_id: str, chute_id: str, version: str, server_id: str, *rest: object) -> bool:
+    async def broken(
+        deployment_id: str, chute_id: str, version: str, server_id: str, *rest: object
+    ) -> Mapping[str, object] | None:
         if server_id == "server-000":
             raise error
         return await reserve(deployment_id, chute_id, version, server_id, *rest)  # type: ignore[arg-type]
