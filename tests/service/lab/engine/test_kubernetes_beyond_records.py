@@ -55,7 +55,7 @@ def test_a_delete_that_a_finalizer_holds_up_keeps_the_object(act: Act) -> None:
         provider, cluster, space = stage.set_up()
         thing = Resource(provider, "core/v1:ConfigMap", "held")
         thing.create(config_map(space, "held", {}, finalizers=["example.org/hold"]), preview=False)
-        thing.delete(timeout=1)
+        thing.delete(timeout=5)
         cluster.merge(f"/api/v1/namespaces/{space}/configmaps/held", {"metadata": {"finalizers": None}})
         thing.delete("again")
 
