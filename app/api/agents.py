@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import orjson
+import stamina
 from pydantic import TypeAdapter, ValidationError
 
 from app.protocol.ports import NodePort
@@ -34,6 +35,10 @@ class AgentError(Exception):
     def __init__(self, message: str, status: int | None = None, *, is_unheard: bool = False) -> None:
         super().__init__(message)
         self.status, self.is_unheard = status, is_unheard
+
+
+def _is_unheard(error: Exception) -> bool:
+    return isinstance(error, AgentError) and error.is_unheard
 
 
 def check_agent_url(url: str) -> str:
@@ -89,17 +94,12 @@ class AgentClient:
             await self._start(body)
 
     async def _start(self, body: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_seconds
-        while True:
-            try:
+        async for attempt in stamina.retry_context(
+            on=_is_unheard, attempts=None, timeout=self._patience_seconds,
+            wait_initial=RETRY_SECONDS, wait_max=RETRY_SECONDS, wait_jitter=0,
+        ):  # fmt: skip
+            with attempt:
                 await self._send("POST", "/monitor/start", None, body)
-            except AgentError as error:
-                if not error.is_unheard or loop.time() >= deadline:
-                    raise
-            else:
-                return
-            await asyncio.sleep(RETRY_SECONDS)
 
     async def stop_monitoring(self) -> None:
         """Tell the agent to stop; one that does not run is fine."""

@@ -20,7 +20,7 @@ from infra.images.names import ImageName
 from infra.settings.model_cache import cleaner_environment
 
 NAME: Final = "cache-cleaner"
-#: Where chute pods keep their models (spec: gepetto 17.1).
+#: The node's cache folder, as the cleaner sees it.
 _CACHE: Final = "/cache"
 _SCHEDULE: Final = "23 * * * *"
 _MEMORY_MIB: Final = 256

@@ -20,7 +20,7 @@ LONGEST_START: Final = 1.3
 CLAIM_SHARE: Final = 0.3
 #: Points at which a start's length is tried; a chance is their mean.
 _POINTS: Final = 25
-_SHARES: Final = SHORTEST_START + (LONGEST_START - SHORTEST_START) * (np.arange(_POINTS) + 0.5) / _POINTS
+SHARES: Final = SHORTEST_START + (LONGEST_START - SHORTEST_START) * (np.arange(_POINTS) + 0.5) / _POINTS
 
 
 def ready(elapsed: Floats, usual_seconds: Floats) -> Floats:
@@ -31,7 +31,7 @@ def ready(elapsed: Floats, usual_seconds: Floats) -> Floats:
 
 def before_others(usual_seconds: Floats, rules: Market, late_seconds: float = 0.0) -> Floats:
     """Chance that a start that begins so late after the bounty is over before another miner has taken it."""
-    runs = np.floor((np.outer(_SHARES, usual_seconds) + late_seconds) / rules.soft_seconds)
+    runs = np.floor((np.outer(SHARES, usual_seconds) + late_seconds) / rules.soft_seconds)
     return np.asarray((_kept(rules) ** runs).mean(axis=0))
 
 
@@ -48,7 +48,7 @@ def best_chance(usual_seconds: Floats, rules: Market) -> Floats:
 
 def spent_seconds(usual_seconds: Floats, rules: Market) -> Floats:
     """Mean seconds for which a start holds its GPUs, if it is given up in the moment in which another miner wins."""
-    seconds, kept = np.outer(_SHARES, usual_seconds), _kept(rules)
+    seconds, kept = np.outer(SHARES, usual_seconds), _kept(rules)
     runs = np.floor(seconds / rules.soft_seconds)
     whole = rules.soft_seconds * (1 - kept**runs) / (1 - kept)
     return np.asarray((whole + (seconds - runs * rules.soft_seconds) * kept**runs).mean(axis=0))

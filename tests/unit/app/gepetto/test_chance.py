@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.gepetto.simulator.chance import (
-    _SHARES,
+    SHARES,
     after_losing,
     before_others,
     best_chance,
@@ -45,7 +45,7 @@ def test_starting_anew_after_each_failure_wins_no_more_often_than_the_best_chanc
     """Exact, over all lengths of up to so many starts in a row."""
     kept, total, won = np.exp(-market.soft_seconds / market.competitor_bounty_seconds), np.zeros(1), 0.0
     for number in range(min(most, 3)):
-        total = (total[:, None] + (_SHARES * usual)[None, :]).ravel()
+        total = (total[:, None] + (SHARES * usual)[None, :]).ravel()
         # The others look at the whole moments themselves, which sums of floats miss by their last digits.
         in_time = float(np.mean(kept ** np.floor(total / market.soft_seconds + 1e-9)))
         won += market.launch_failure**number * (1 - market.launch_failure) * in_time
