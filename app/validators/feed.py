@@ -99,9 +99,15 @@ class Feed:
 
     async def _connection(self) -> tuple[bool, End]:
         """One connection from start to end: whether it ever authenticated, and how it ended."""
-        # The library leaves the HTTP session of a failed connect open: give it one that ends with this block.
-        async with aiohttp.ClientSession() as http:
-            return await self._connect(socketio.AsyncClient(reconnection=False, handle_sigint=False, http_session=http))
+        # The library leaves what a failed connect opened to the garbage collector: everything ends with this block.
+        responses: list[aiohttp.ClientResponse] = []
+        try:
+            async with aiohttp.ClientSession(trace_configs=[_remembering(responses)]) as http:
+                client = socketio.AsyncClient(reconnection=False, handle_sigint=False, http_session=http)
+                return await self._connect(client)
+        finally:
+            for response in responses:
+                response.close()
 
     async def _connect(self, client: socketio.AsyncClient) -> tuple[bool, End]:
         verdict: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -162,6 +168,17 @@ class Feed:
         client.on("auth_failed", on_failure)
         client.on("disconnect", on_disconnect)
         client.on("miner_broadcast", on_broadcast)
+
+
+def _remembering(responses: list[aiohttp.ClientResponse]) -> aiohttp.TraceConfig:
+    """Keeps the answer to every request of a session, that of an opened web socket among them."""
+
+    async def remember(_: aiohttp.ClientSession, __: object, ended: aiohttp.TraceRequestEndParams) -> None:
+        responses.append(ended.response)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_end.append(remember)
+    return config
 
 
 async def _call(action: Callable[[], Awaitable[None]]) -> None:
