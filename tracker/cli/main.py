@@ -185,9 +185,13 @@ async def export(*, common: Common = DEFAULTS) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and turn its errors into one line and an exit code."""
+    return asyncio.run(answer(arguments))
+
+
+async def answer(arguments: Sequence[str] | None = None) -> int:
+    """The same within a running loop."""
     try:
-        result = app(arguments)
-        return int(asyncio.run(result) if asyncio.iscoroutine(result) else result or 0)
+        return int(await app.run_async(arguments) or 0)
     except TrackerError as error:
         err().print(f"tracker: {error}", style="red", markup=False, soft_wrap=True)
         return int(error.code)

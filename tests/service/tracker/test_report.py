@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.chains import chain, running, snapshot_of
 from tracker import files
-from tracker.cli.main import run
+from tracker.cli.main import answer, run
 from tracker.errors import ExitCode
 
 pytestmark = pytest.mark.service
@@ -36,7 +36,7 @@ async def page(folder: Path, tmp_path: Path) -> Path:
         assert isinstance(hotkeys, dict)
         options = ["--network", where.url, "--dir", str(folder), "--hotkey", hotkeys[3]]
         outputs = ["--output", str(tmp_path / "report.html"), "--plots", str(tmp_path / "plots")]
-        assert await asyncio.to_thread(run, ["report", *options, *outputs]) == ExitCode.OK
+        assert await answer(["report", *options, *outputs]) == ExitCode.OK
     return tmp_path / "report.html"
 
 
@@ -101,7 +101,7 @@ async def test_the_page_is_self_contained_and_the_plots_are_pictures(page: Path,
 
 
 async def test_a_page_needs_two_snapshots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = await asyncio.to_thread(run, ["report", "--dir", str(tmp_path), "--output", str(tmp_path / "r.html")])
+    code = await answer(["report", "--dir", str(tmp_path), "--output", str(tmp_path / "r.html")])
     assert code == ExitCode.NOT_ENOUGH_SNAPSHOTS
     assert "run `tracker snapshot`" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
@@ -124,7 +124,7 @@ def test_analyze_ranks_files_and_names_broken_ones(folder: Path, capsys: pytest.
 async def test_analyze_counts_exactly_when_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with running(chain()) as where:
         options = ["--dir", str(folder), "--network", where.url, "--exact", "--json", "--first-block", "5004100"]
-        assert await asyncio.to_thread(run, ["analyze", *options]) == ExitCode.OK
+        assert await answer(["analyze", *options]) == ExitCode.OK
         truth = where.node.truth(5_004_200, 5_009_997)
     rows = {row["netuid"]: row for row in json.loads(capsys.readouterr().out)["subnets"]}
     assert rows[1]["certainty"] == "exact"
@@ -136,9 +136,9 @@ async def test_prices_stand_beside_competition_and_dead_subnets_are_marked(
 ) -> None:
     async with running(chain()) as where:
         options = ["--dir", str(folder), "--network", where.url]
-        assert await asyncio.to_thread(run, ["value", *options, "--json"]) == ExitCode.OK
+        assert await answer(["value", *options, "--json"]) == ExitCode.OK
         rows = {row["netuid"]: row for row in json.loads(capsys.readouterr().out)}
-        assert await asyncio.to_thread(run, ["value", *options]) == ExitCode.OK
+        assert await answer(["value", *options]) == ExitCode.OK
     assert rows[5]["is_dead"]
     assert not rows[1]["is_dead"]
     assert rows[1]["registrations_per_day"] > 100
@@ -169,8 +169,8 @@ async def test_watch_takes_snapshots_warns_and_survives_failures(
         assert isinstance(hotkeys, dict)
         options = ["--network", where.url, "--dir", str(tmp_path), "--every-minutes", "0.01", "--runs", "1"]
         mine = ["--netuid", "3", "--hotkey", hotkeys[200]]
-        assert await asyncio.to_thread(run, ["watch", *options, *mine]) == ExitCode.OK
+        assert await answer(["watch", *options, *mine]) == ExitCode.OK
     assert "WARNING subnet 3 uid 200: 1 of 255" in capsys.readouterr().out
     gone = ["--network", where.url, "--dir", str(tmp_path), "--every-minutes", "0.001", "--runs", "2"]
-    assert await asyncio.to_thread(run, ["watch", *gone]) == ExitCode.OK
+    assert await answer(["watch", *gone]) == ExitCode.OK
     assert capsys.readouterr().err.count("no endpoint answered") == 2

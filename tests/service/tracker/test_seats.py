@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from tests.support.chains import Running, chain, running, snapshot_of
 from tests.support.sdks import Sdk, arguments
 from tracker import files
-from tracker.cli.main import run
+from tracker.cli.main import answer
 from tracker.errors import ExitCode
 
 pytestmark = pytest.mark.service
@@ -29,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 async def command(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     """Run a command with `--json` and read what it says."""
-    assert await asyncio.to_thread(run, [*words, "--json"]) == ExitCode.OK
+    assert await answer([*words, "--json"]) == ExitCode.OK
     return json.loads(capsys.readouterr().out)
 
 
@@ -65,7 +64,7 @@ async def test_my_neurons_are_found_in_every_subnet_and_named_with_their_place(
         one = await command(capsys, "risk", "3", "--hotkey", mine[0], *options)
         monkeypatch.setenv("TRACKER_HOTKEYS", ", ".join(mine))
         both = await command(capsys, "risk", *options)
-        assert await asyncio.to_thread(run, ["risk", *options]) == ExitCode.OK
+        assert await answer(["risk", *options]) == ExitCode.OK
     assert (one[0]["uid"], one[0]["position"], one[0]["of"]) == (200, 1, 255)
     assert one[0]["subnet"]["immune_blocks"] > 0
     assert {(row["netuid"], row["uid"], row["position"]) for row in both} == {(3, 200, 1), (1, 0, None)}
@@ -77,19 +76,19 @@ async def test_a_hotkey_without_a_seat_and_no_hotkey_are_said(
 ) -> None:
     async with running(chain()) as where:
         options = arguments(where.url, tmp_path)
-        assert await asyncio.to_thread(run, ["risk", "3", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
+        assert await answer(["risk", "3", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
         assert "in subnet 3" in capsys.readouterr().err
-        assert await asyncio.to_thread(run, ["risk", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
+        assert await answer(["risk", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
         assert "in any subnet" in capsys.readouterr().err
-        assert await asyncio.to_thread(run, ["risk", "3", *options]) == ExitCode.USAGE
-        assert await asyncio.to_thread(run, ["risk", "6", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
+        assert await answer(["risk", "3", *options]) == ExitCode.USAGE
+        assert await answer(["risk", "6", "--hotkey", "5nobody", *options]) == ExitCode.FAILED
 
 
 async def test_arrivals_name_both_sides_and_those_who_replaced_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     async with running(chain()) as where:
         options = ("--network", where.url, "--first-block", "5009000", "--last-block", "5009500")
         found = await command(capsys, "arrivals", "1", *options)
-        assert await asyncio.to_thread(run, ["arrivals", "1", *options, "--top", "2"]) == ExitCode.OK
+        assert await answer(["arrivals", "1", *options, "--top", "2"]) == ExitCode.OK
         shown = capsys.readouterr().out
         truth = [row for row in where.node.truth(5_009_000, 5_009_500) if row["netuid"] == 1]
         before, owners = where.node.chain.state(5_009_000)[1], where.node.chain.owners
@@ -113,16 +112,16 @@ async def test_arrivals_of_a_subnet_that_is_not_there_or_without_a_range_are_ref
 ) -> None:
     async with running(chain()) as where:
         where_to = ("--network", where.url)
-        code = await asyncio.to_thread(run, ["arrivals", "6", "--first-block", "5009000", *where_to])
+        code = await answer(["arrivals", "6", "--first-block", "5009000", *where_to])
         assert code == ExitCode.FAILED
         assert "no such subnet" in capsys.readouterr().err
-        assert await asyncio.to_thread(run, ["arrivals", "1", *where_to]) == ExitCode.USAGE
+        assert await answer(["arrivals", "1", *where_to]) == ExitCode.USAGE
 
 
 async def test_a_subnets_make_up_is_that_of_the_chain(capsys: pytest.CaptureFixture[str]) -> None:
     async with running(chain()) as where:
         found = await command(capsys, "subnet", "1", "--network", where.url, "--days", "0.5")
-        assert await asyncio.to_thread(run, ["subnet", "3", "--network", where.url]) == ExitCode.OK
+        assert await answer(["subnet", "3", "--network", where.url]) == ExitCode.OK
         state = where.node.chain.state(found["block"])[1]
     total, day = sum(state.emission), 7_200
     young = sum(
@@ -138,7 +137,7 @@ async def test_a_subnets_make_up_is_that_of_the_chain(capsys: pytest.CaptureFixt
 async def test_holders_are_counted_by_coldkey(capsys: pytest.CaptureFixture[str]) -> None:
     async with running(chain()) as where:
         found = await command(capsys, "holders", "3", "--network", where.url)
-        assert await asyncio.to_thread(run, ["holders", "3", "--network", where.url]) == ExitCode.OK
+        assert await answer(["holders", "3", "--network", where.url]) == ExitCode.OK
         coldkeys = where.node.chain.state(found["block"])[3].coldkeys
     assert found["by_seats"]["holders"] == len(set(coldkeys))
     assert found["by_seats"]["largest_share"] == pytest.approx(3 / 256)
@@ -149,8 +148,8 @@ async def test_tenure_and_prices_come_from_the_store(capsys: pytest.CaptureFixtu
     source = chain()
     tenure = await command(capsys, "tenure", "1", "3", "--dir", str(folder), "--immunity-blocks", "100")
     prices = await command(capsys, "prices", "1", "--dir", str(folder))
-    assert await asyncio.to_thread(run, ["tenure", "--dir", str(folder)]) == ExitCode.OK
-    assert await asyncio.to_thread(run, ["prices", "1", "--dir", str(folder), "--days", "1"]) == ExitCode.OK
+    assert await answer(["tenure", "--dir", str(folder)]) == ExitCode.OK
+    assert await answer(["prices", "1", "--dir", str(folder), "--days", "1"]) == ExitCode.OK
     assert [row["netuid"] for row in tenure] == [3, 1]
     assert tenure[1]["median_blocks"] > 0
     assert {row["certainty"] for row in tenure} == {"upper bound"}
@@ -159,17 +158,17 @@ async def test_tenure_and_prices_come_from_the_store(capsys: pytest.CaptureFixtu
         for blocks in ((5_000_500, 5_002_015, 5_003_001), (5_004_010, 5_004_200, 5_009_997))
     ]
     assert "Price of a seat in subnet 1" in capsys.readouterr().out
-    assert await asyncio.to_thread(run, ["prices", "99", "--dir", str(folder)]) == ExitCode.NOT_ENOUGH_SNAPSHOTS
+    assert await answer(["prices", "99", "--dir", str(folder)]) == ExitCode.NOT_ENOUGH_SNAPSHOTS
 
 
 async def test_health_turns_bad_when_the_newest_snapshot_is_older_than_two_intervals(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ) -> None:
     store = ["--dir", str(folder)]
-    assert await asyncio.to_thread(run, ["list", *store]) == ExitCode.OK
-    assert await asyncio.to_thread(run, ["health", *store]) == ExitCode.STALE
+    assert await answer(["list", *store]) == ExitCode.OK
+    assert await answer(["health", *store]) == ExitCode.STALE
     assert "STALE: block 5,009,997" in capsys.readouterr().out
     fresh = await command(capsys, "health", *store, "--interval-minutes", "1e9")
     assert (fresh["block"], fresh["stale"]) == (5_009_997, False)
-    assert await asyncio.to_thread(run, ["health", "--dir", str(tmp_path / "x")]) == ExitCode.NOT_ENOUGH_SNAPSHOTS
+    assert await answer(["health", "--dir", str(tmp_path / "x")]) == ExitCode.NOT_ENOUGH_SNAPSHOTS
     assert "run `tracker snapshot`" in capsys.readouterr().err
