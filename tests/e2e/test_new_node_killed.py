@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from lab.fleet.engine import CLONE
 from tests.support.engine import eventually
 from tests.support.further_node import further_node
 from tests.support.lab import HOST, Lab, Run, processes_of_home
+from tests.support.lab_kills import kill_the_engine, recover
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
 
@@ -27,7 +24,7 @@ def test_a_creation_survives_the_death_of_runner_provider_and_engine(settled: La
         for victim in (APPLIES, PROVIDER):
             first = killed_while_it_applies(lab, victim)
             assert first.status != 0, first.output
-        kill_the_engine_while_it_applies(lab)
+        kill_the_engine(lab, APPLIES)
         recover(lab)
         done = lab.up()
         assert done.status == 0, done.output
@@ -35,8 +32,8 @@ def test_a_creation_survives_the_death_of_runner_provider_and_engine(settled: La
         assert touched_others(lab, done) == []
         machine = next(entry for entry in lab.resources(HOST) if entry["urn"].endswith(f"::{NAME}"))
         assert (machine["outputs"]["reachable"], machine["outputs"]["drift"]) == (True, [])
-        again = lab.up()
-        assert (again.status, again.changed) == (0, []), again.output
+        further = lab.preview()
+        assert (further.status, further.changed) == (0, []), further.output
 
 
 def killed_while_it_applies(lab: Lab, victim: str) -> Run:
@@ -47,22 +44,6 @@ def killed_while_it_applies(lab: Lab, victim: str) -> Run:
     assert eventually(lambda: processes_of_home(lab.engine.toolchain.home) == []), "orphans"
     assert touched_others(lab, done) == []
     return done
-
-
-def kill_the_engine_while_it_applies(lab: Lab) -> None:
-    with lab.started("up", "--yes", "--skip-preview") as running:
-        running.wait_until_seen(APPLIES)
-        running.process.kill()
-        running.process.wait()
-    assert eventually(lambda: processes_of_home(lab.engine.toolchain.home) == []), "orphans"
-
-
-def recover(lab: Lab) -> None:
-    command = [sys.executable, "-m", "infra.cli", "recover"]
-    done = subprocess.run(
-        command, cwd=CLONE, env=lab.engine.environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def touched_others(lab: Lab, run: Run) -> list[tuple[str, str]]:
