@@ -19,7 +19,7 @@ RUN := .venv/bin/
 
 .PHONY: help
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/; s/\$$\$$/$$/g' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/; s/\$$\$$/$$/g' | expand -t 18
 
 $(UV): lab/setup/uv.sh
 	@bash lab/setup/uv.sh "$@"
@@ -67,13 +67,37 @@ toolchain: $(VENV) ## download or build the lab's programs: pulumi, helm, Kubern
 	@$(RUN)python -m lab toolchain
 
 .PHONY: test
-test: prerequisites toolchain ## every test: unit, service, host and e2e tiers, with coverage
-	@rm -f .coverage .coverage.*
-	@echo "== unit"; $(RUN)pytest -q -n 2 --dist loadfile --cov --cov-report= tests/unit
-	@echo "== service"; $(RUN)pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-append --cov-report= --durations=15 tests/service
-	@echo "== host"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/host
-	@echo "== end to end"; $(RUN)pytest -q --cov --cov-append --cov-report= --durations=15 tests/e2e
-	@$(RUN)python -m tests.support.coverage_gate
+test: prerequisites toolchain test-service test-machines coverage test-e2e ## every test, and coverage
+
+# Each tier leaves its coverage in a file of its own, so that they can run beside each other, or again.
+measured = @echo "== $(1)"; COVERAGE_FILE=.coverage-$(1) $(RUN)pytest -q --cov --cov-report=
+# Whole files over two processes; which of them share something of this machine: tests/support/scheduling.py.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-unit
+test-unit: $(VENV) ## tests of functions and objects alone
+	$(call measured,unit) -n 1 tests/unit
+
+.PHONY: test-service
+test-service: $(VENV) ## tests with real processes: PostgreSQL, Redis, an API server, the engine
+	$(call measured,service) $(IN_TWO) --durations=15 tests/service
+
+.PHONY: test-host
+test-host: $(VENV) ## tests on systemd machines that they boot, as root
+	$(call measured,host) $(IN_TWO) --durations=15 tests/host
+
+.PHONY: test-machines
+test-machines: $(VENV) # machines that boot leave the processors idle: unit tests run beside them
+	@bash lab/setup/timed.sh "unit tests" $(MAKE) test-unit & unit=$$!; \
+		$(MAKE) test-host || host=failed; wait $$unit; [ -z "$${host:-}" ]
+
+.PHONY: test-e2e
+test-e2e: $(VENV) ## the whole fleet: what `make up` left, or one of their own; not measured, which would double each update
+	@echo "== end to end"; $(RUN)pytest -q --durations=15 tests/e2e
+
+.PHONY: coverage
+coverage: $(VENV) ## coverage of every room by unit, service and host tests, as they ran last
+	@$(RUN)coverage combine --quiet --keep .coverage-* && $(RUN)python -m tests.support.coverage_gate
 
 .PHONY: test-local
 test-local: $(VENV) ## the tests that need no root: unit and service tiers
