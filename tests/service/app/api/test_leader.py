@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -96,3 +97,33 @@ async def test_a_killed_leader_is_replaced_and_the_state_equals_the_validators(
             async with httpx.AsyncClient() as http:
                 assert (await http.get(url + "/ping")).status_code == 200
     await engine.dispose()
+
+
+async def test_whichever_worker_is_asked_tells_what_all_of_them_counted(
+    database_url: str, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    requests = 12
+    with processes(settings(database_url, redis_server.url), tmp_path / "api.log", workers=2) as (url, _):
+        await until(functools.partial(answers, url), seconds=60, every=0.1)
+        for _ in range(requests):
+            assert await asked_anew(f"{url}/servers/", {"X-Chutes-Hotkey": MINER.ss58}) is not None
+        pages = [await asked_anew(f"{url}/metrics") for _ in range(requests)]
+    counted = [
+        sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("headframe_api_signatures_total"))
+        for page in pages
+    ]
+    assert counted == [requests] * requests
+
+
+async def asked_anew(url: str, headers: dict[str, str] | None = None) -> str:
+    """The answer over a connection of its own, which any worker may take."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        return (await http.get(url, headers=headers)).text
+
+
+async def answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            return (await http.get(f"{url}/ready")).is_success
+    except httpx.HTTPError:
+        return False
