@@ -36,6 +36,7 @@ from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
 from app.protocol.events import Event, Reason, understand
 from app.protocol.instances import InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
+from app.protocol.wire import driver_gpu_id
 from app.storage import intents as requests
 from app.storage.additions import IntentKind
 from tests.service.app.gepetto.conftest import Stage
@@ -129,6 +130,15 @@ async def test_27_05_a_copy_goes_from_decision_to_active_and_ends_with_the_valid
     await settle(gepetto)
     assert await stage.count("deployments", "instance_id = 'i1'") == 0
     assert ("delete_instance", "i1") not in stage.validator.calls
+
+
+async def test_27_05_a_gpu_is_verified_in_whatever_form_its_id_is_told(gepetto: Gepetto, stage: Stage) -> None:
+    await settle(gepetto)
+    async with AsyncSession(gepetto.intake.engine) as session, session.begin():
+        gpu = (await session.execute(text("SELECT gpu_id FROM gpus ORDER BY gpu_id LIMIT 1"))).scalar_one()
+        await session.execute(text("UPDATE gpus SET verified = false WHERE gpu_id = :gpu"), {"gpu": gpu})
+    await gepetto.intake.apply(event(Reason.GPU_VERIFIED, gpu_id=driver_gpu_id(gpu).upper(), miner_hotkey=HOTKEY))
+    assert await stage.count("gpus", "NOT verified") == 0
 
 
 async def test_27_05_foreign_unknown_and_inferred_events_change_nothing(gepetto: Gepetto, stage: Stage) -> None:
