@@ -49,6 +49,10 @@ def control_host(settings: FleetSettings) -> HostDeclaration:
         FileSpec(
             path=f"{DATA_FOLDER}/{name}/README",
             content=f"Data of the fleet's {name}. Deleting this folder deletes that data.\n",
+            # As a kubelet leaves what it finds in the volume of a pod with a group of its own (fsGroup): else the first
+            # run after the pod's start would name a drift and repair it.
+            mode="664",
+            any_group=True,
         )
         for name in _kept(settings)
     )

@@ -8,13 +8,18 @@ from infra.spec.model import AbsolutePath, AccountName, FileMode, Model, Package
 
 
 class FileSpec(Model):
-    """A file with its whole content. Never a secret: file contents appear in previews."""
+    """A file with its whole content. Never a secret: file contents appear in previews.
+
+    Attributes:
+        any_group: another group is right too: a kubelet gives a volume's files to the group of the pod that mounts it.
+    """
 
     path: AbsolutePath
     content: str
     mode: FileMode = "644"
     owner: AccountName = "root"
     group: AccountName = "root"
+    any_group: bool = False
 
 
 class ServiceSpec(Model):

@@ -34,6 +34,7 @@ def base(spec: HostSpec) -> None:
             mode=file.mode,
             owner=file.owner,
             group=file.group,
+            any_group=file.any_group,
         )
     for service in wanted.services:
         services.state(

@@ -26,21 +26,24 @@ def content(
     owner: str = "root",
     group: str = "root",
     stamp: str | None = None,
+    *,
+    any_group: bool = False,
 ) -> Commands:
     """The file holds exactly this text, ends with a newline, and has this mode and owner.
 
     Args:
         stamp: unit whose restart stamp is taken away before the file changes, so that a run that dies in between
             still restarts the unit next time.
+        any_group: it may have come to another group since.
     """
     wanted = text if text.endswith("\n") else f"{text}\n"
     quoted = shlex.quote(path)
     digest = hashlib.sha256(wanted.encode()).hexdigest()
+    shown, attributes = ("%a %U", owner) if any_group else ("%a %U %G", f"{owner} {group}")
     seen = host.get_fact(
-        Printed, f"[ -f {quoted} ] && [ ! -L {quoted} ] && sha256sum < {quoted} && stat -c '%a %U %G' {quoted}"
+        Printed, f"[ -f {quoted} ] && [ ! -L {quoted} ] && sha256sum < {quoted} && stat -c '{shown}' {quoted}"
     )
-    attributes = f"{mode.lstrip('0')} {owner} {group}"
-    if len(seen) == 2 and seen[0].split()[0] == digest and seen[1] == attributes:
+    if len(seen) == 2 and seen[0].split()[0] == digest and seen[1] == f"{mode.lstrip('0')} {attributes}":
         host.noop(f"{path} is as wanted")
         return
     if stamp is not None:

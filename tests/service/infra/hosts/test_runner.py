@@ -76,6 +76,16 @@ def test_an_apply_does_it_and_a_second_plan_is_empty(sshd: LoopbackSshd, tmp_pat
     assert next(event.plan for event in events if isinstance(event, PlanEvent)).changes == ()
 
 
+def test_a_kubelet_that_gives_a_file_to_its_pods_group_is_no_drift(sshd: LoopbackSshd, tmp_path: Path) -> None:
+    file = FileSpec(path=str(tmp_path / "volume" / "README"), content="x\n", mode="664", any_group=True)
+    wanted = sshd.spec(base=BaseSpec(files=(file,)))
+    assert run(Verb.APPLY, wanted.to_json())[0] == ExitCode.DONE
+    os.chown(file.path, -1, 10001)  # with rw for the group, which it has: what fsGroup does
+    status, events = run(Verb.PLAN, wanted.to_json())
+    assert status == ExitCode.DONE
+    assert next(event.plan for event in events if isinstance(event, PlanEvent)).changes == ()
+
+
 def test_facts_are_read_without_a_plan(sshd: LoopbackSshd) -> None:
     status, events = run(Verb.FACTS, sshd.spec().to_json())
     assert status == ExitCode.DONE
