@@ -28,8 +28,7 @@ def serve(
         uvicorn.run(
             "app.api.main:create",
             factory=True,
-            # By name: each worker imports this file before it can tell its supervisor that it lives, so it imports
-            # little.
+            # By name: a worker imports this file before it can tell its supervisor that it lives: so, little.
             http="app.api.direct:DirectProtocol",
             host=host,
             port=port,

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 import orjson
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from app.protocol.wire import SafeId, WireModel
+from app.protocol.wire import SafeId, WireModel, bare_gpu_id
 
 #: Disk of a job whose event names none, in GB (spec: protocol 21, 2).
 DEFAULT_DISK_GB: Final = 10
@@ -65,6 +65,11 @@ class EventData(WireModel):
 class GpuVerified(EventData):
     gpu_id: SafeId
     miner_hotkey: str
+
+    @field_validator("gpu_id")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        return bare_gpu_id(value)
 
 
 class ChuteEvent(EventData):

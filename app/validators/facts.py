@@ -19,7 +19,6 @@ from app.protocol.events import (
     InstanceEvent,
     Reason,
 )
-from app.protocol.wire import bare_gpu_id
 from app.storage import chutes, deployments, servers
 from app.storage.models import Chute, Deployment
 from app.validators.reconcile import KnownChute, KnownDeployment
@@ -35,7 +34,7 @@ async def apply(session: AsyncSession, event: Event, now: datetime) -> bool:
     if event.reason is Reason.INSTANCE_ACTIVATED and isinstance(data, InstanceActivated):
         return await deployments.set_activated(session, data.config_id, now)
     if event.reason is Reason.GPU_VERIFIED and isinstance(data, GpuVerified):
-        return await servers.set_gpu_verified(session, bare_gpu_id(data.gpu_id))
+        return await servers.set_gpu_verified(session, data.gpu_id)
     if event.reason is Reason.IMAGE_UPDATED and isinstance(data, ImageUpdated):
         await chutes.set_images(session, dict.fromkeys(data.chute_ids, (data.image, data.chutes_version)))
         return bool(data.chute_ids)

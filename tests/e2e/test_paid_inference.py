@@ -10,7 +10,6 @@ import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 
 from app.protocol.ports import NodePort
@@ -21,7 +20,7 @@ from lab.hosts.models import gateway_of
 from tests.support.further_node import further_node
 from tests.support.lab import Lab
 from tests.support.lab_commands import headframe, kubectl
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.host, pytest.mark.timeout(2700)]
 
@@ -68,14 +67,6 @@ def fitting(state: dict[str, Any], gpu: str) -> list[str]:
 def chute_pods(lab: Lab, name: str) -> int:
     """Pods of chutes on one node, whatever their state."""
     return len(kubectl(lab, name, "get pods -l chutes/chute=true -o name").split())
-
-
-async def answers(control: str) -> bool:
-    try:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-            return (await http.get(f"http://{control}:{int(NodePort.MINER_API)}/ready")).is_success
-    except httpx.HTTPError:
-        return False
 
 
 async def test_pulumi_up_alone_has_registered_every_node_and_the_validator_has_verified_its_gpus(
@@ -185,7 +176,8 @@ async def test_a_control_host_without_power_comes_back_and_nothing_is_lost(
     [instance, *_] = active_instances(await market.state())
     assert (await market.infer(instance["chute_id"]))["status"] == 200, "chutes run without the control host"
     await asyncio.to_thread(settled.fleet.boot)
-    await until(functools.partial(answers, addresses(settled)[settled.control]), seconds=300, every=0.5)
+    ready = f"http://{addresses(settled)[settled.control]}:{int(NodePort.MINER_API)}/ready"
+    await until(functools.partial(answers, ready), seconds=300, every=0.5)
     timeline.note("the control host is back, the miner API answers")
     again = await asyncio.to_thread(settled.up)
     assert again.status == 0, again.output

@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+import httpx
+
 Result = TypeVar("Result")
 
 
@@ -61,3 +63,12 @@ async def fastest(work: Callable[[], Awaitable[object]], *, enough_seconds: floa
         if found <= enough_seconds:
             break
     return found
+
+
+async def answers(url: str) -> bool:
+    """Whether a GET of this address succeeds now."""
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            return (await http.get(url)).is_success
+    except httpx.HTTPError:
+        return False

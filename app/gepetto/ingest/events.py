@@ -13,7 +13,6 @@ from app.gepetto.ingest.world import World
 from app.gepetto.world.views import JobView, OrderKind
 from app.protocol import events
 from app.protocol.events import Event, Reason
-from app.protocol.wire import bare_gpu_id
 from app.storage import chutes, deployments, servers
 
 #: Events that a feed's repair may infer from an absence, and that would end something here.
@@ -97,7 +96,7 @@ class EventIntake:
     async def _write(self, data: events.EventData) -> None:
         async with AsyncSession(self.engine) as session, session.begin():
             if isinstance(data, events.GpuVerified):
-                await servers.set_gpu_verified(session, bare_gpu_id(data.gpu_id))
+                await servers.set_gpu_verified(session, data.gpu_id)
             elif isinstance(data, events.ImageUpdated):
                 images = dict.fromkeys(data.chute_ids, (data.image, data.chutes_version))
                 await chutes.set_images(session, images)

@@ -21,7 +21,7 @@ from lab.services.redis import EmbeddedRedis
 from lab.validator.app import SimulatedValidator
 from tests.support.api import processes, settings
 from tests.support.control import MINER, VALIDATOR, entry_of
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 pytestmark = pytest.mark.service
 
@@ -104,7 +104,7 @@ async def test_whichever_worker_is_asked_tells_what_all_of_them_counted(
 ) -> None:
     requests = 12
     with processes(settings(database_url, redis_server.url), tmp_path / "api.log", workers=2) as (url, _):
-        await until(functools.partial(answers, url), seconds=60, every=0.1)
+        await until(functools.partial(answers, f"{url}/ready"), seconds=60, every=0.1)
         for _ in range(requests):
             assert await asked_anew(f"{url}/servers/", {"X-Chutes-Hotkey": MINER.ss58}) is not None
         pages = [await asked_anew(f"{url}/metrics") for _ in range(requests)]
@@ -119,11 +119,3 @@ async def asked_anew(url: str, headers: dict[str, str] | None = None) -> str:
     """The answer over a connection of its own, which any worker may take."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
         return (await http.get(url, headers=headers)).text
-
-
-async def answers(url: str) -> bool:
-    try:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-            return (await http.get(f"{url}/ready")).is_success
-    except httpx.HTTPError:
-        return False
