@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pyinfra import host
 from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import OperationMeta
 
 from infra.hosts import paths
 from infra.hosts.deploys import k3s_files as render
+from infra.hosts.facts.images import ImportedImages
 from infra.hosts.operations import files, services
 from infra.hosts.operations import k3s as operations
 from infra.spec import HostFacts, HostSpec, K3sSpec
@@ -33,9 +35,14 @@ def k3s(spec: HostSpec, facts: HostFacts) -> None:
     )
     if wanted.node_labels:
         operations.labelled(name="node labels", node=spec.name, labels=wanted.node_labels)
+    imported = host.get_fact(ImportedImages) if spec.images else frozenset[str]()
     for image in spec.images:
         operations.image(
-            name=f"image {image.reference}", reference=image.reference, archive=image.path, sha256=image.sha256
+            name=f"image {image.reference}",
+            reference=image.reference,
+            archive=image.path,
+            sha256=image.sha256,
+            imported=imported,
         )
 
 

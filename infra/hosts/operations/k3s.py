@@ -12,6 +12,7 @@ from typing import Final
 from pyinfra import host
 from pyinfra.api import FileUploadCommand, OperationError, StringCommand, operation
 
+from infra.hosts.facts.images import CTR, ImportedImages
 from infra.hosts.facts.shell import Holds, Printed
 from infra.hosts.operations.commands import Commands
 from infra.hosts.operations.files import stamp_path
@@ -20,17 +21,14 @@ from infra.spec import BinarySource
 from infra.spec.oci import INDEX_SUFFIX, read_image, write_archive
 
 KUBECTL: Final = f"{K3S} kubectl --kubeconfig {K3S_KUBECONFIG}"
-#: The namespace that the kubelet uses, which is also k3s's default.
-CTR: Final = f"CONTAINERD_NAMESPACE=k8s.io {K3S} ctr"
 _CHUNK_BYTES: Final = 1 << 20
 
 
 @operation()
 def binary(source: BinarySource, version: str) -> Commands:
     """k3s of this version is installed, from a source whose checksum is checked before it replaces anything."""
-    found = host.get_fact(
-        Printed, f"{K3S} --version 2>/dev/null | awk 'NR==1{{print $3}}'; sha256sum < {K3S} 2>/dev/null"
-    )
+    content = f"; sha256sum < {K3S} 2>/dev/null" if source.sha256 else ""
+    found = host.get_fact(Printed, f"{K3S} --version 2>/dev/null | awk 'NR==1{{print $3}}'{content}")
     same_version = found[:1] == [version]
     same_content = source.sha256 is None or any(line.startswith(source.sha256) for line in found[1:2])
     if same_version and same_content:
@@ -125,12 +123,15 @@ def labelled(node: str, labels: Mapping[str, str]) -> Commands:
 
 
 @operation()
-def image(reference: str, archive: str, sha256: str | None) -> Commands:
+def image(reference: str, archive: str, sha256: str | None, imported: frozenset[str]) -> Commands:
     """The image is in the node's containerd. A reference that is present is right: its tag names the inputs.
 
     Of an index with its blobs the node receives what it lacks, of any other archive everything.
+
+    Args:
+        imported: what the machine held when the run was planned; what it lacked then is asked again at its turn.
     """
-    if host.get_fact(Holds, f"{CTR} images ls -q 2>/dev/null | grep -qxF {shlex.quote(reference)}"):
+    if reference in imported or (host.state.is_executing and reference in host.get_fact(ImportedImages)):
         host.noop(f"{reference} is imported")
         return
     if host.state.is_executing:

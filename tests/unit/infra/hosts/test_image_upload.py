@@ -103,7 +103,7 @@ def test_the_runner_asks_what_is_there_sends_the_rest_and_leaves_nothing_behind(
     kubernetes = K3sSpec(version="v1.33.1+k3s1", source=BinarySource(url="https://example.org/k3s", sha256="a" * 64))
     wanted = host_spec(k3s=kubernetes, images=(ImageArchive(reference=REFERENCE, path=str(index)),))
     held = image.layers[0].digest
-    answers = {"content ls -q": held, "images ls -q 2>/dev/null": "no", f"cat {K3S_KUBECONFIG} 2>": "clusters: []"}
+    answers = {"content ls -q": held, "images ls -q 2>/dev/null": "", f"cat {K3S_KUBECONFIG} 2>": "clusters: []"}
     run = run_fake(Verb.APPLY, wanted, answers)
     ((sent_file, names),) = uploads.items()
     assert names == {"index.json", "oci-layout"} | {blob.layout_path for blob in image.lacking({held})}

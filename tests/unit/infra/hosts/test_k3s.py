@@ -74,7 +74,7 @@ CONVERGED = {
     "stamps/k3s 2>": f"{digest_of(K3S.version, 'a' * 64, CONFIG, REGISTRIES, '')}\nactive\nenabled",
     "--raw /readyz": "yes",
     "go-template": "chutes/external-ip=203.0.113.7\nother=x",
-    "images ls -q 2>/dev/null": "yes",
+    "images ls -q 2>/dev/null": "localhost/a:1",
     f"cat {paths.K3S_KUBECONFIG} 2>": KUBECONFIG,
 }
 
@@ -117,7 +117,7 @@ def test_no_password_is_in_a_command() -> None:
 
 
 def test_a_missing_archive_says_that_the_image_must_be_built() -> None:
-    run = run_fake(Verb.APPLY, SPEC, {**CONVERGED, "images ls -q 2>/dev/null": "no"})
+    run = run_fake(Verb.APPLY, SPEC, {**CONVERGED, "images ls -q 2>/dev/null": ""})
     assert run.error is not None
     assert "build the image first" in run.error.message
 
