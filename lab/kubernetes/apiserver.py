@@ -165,6 +165,7 @@ class LocalApiServer:
             "--endpoint-reconciler-type=none",  # an endpoint must not be a loopback address
             "--allow-privileged=true",
             "--shutdown-delay-duration=0s",
+            "--shutdown-watch-termination-grace-period=1s",  # without it, it waits a minute for those that watch
         ]
 
     def _controller_flags(self) -> list[str]:

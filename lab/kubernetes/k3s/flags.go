@@ -45,6 +45,8 @@ func (s *server) apiServerFlags() []string {
 		"--proxy-client-cert-file=" + tls.Certificate("client-auth-proxy"), "--proxy-client-key-file=" + tls.Key("client-auth-proxy"),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--service-cluster-ip-range=" + s.settings.ServiceCIDR, "--service-node-port-range=" + s.settings.NodePorts,
+		// Pods outlive the server, and without this it waits a minute at its end for those that watch it.
+		"--shutdown-watch-termination-grace-period=1s",
 	}
 }
 

@@ -85,6 +85,15 @@ def test_a_restart_keeps_the_containers(web: LabFleet) -> None:
     assert kubectl(web, containers) == before
 
 
+def test_it_stops_in_time_though_pods_of_its_own_watch_it(web: LabFleet) -> None:
+    """CoreDNS does. systemd kills what takes more than eight seconds here, and calls that result a timeout."""
+    web.ssh(HOST, "systemctl stop k3s", 60)
+    try:
+        assert web.ssh(HOST, "systemctl show --property Result --value k3s").strip() == "success"
+    finally:
+        web.ssh(HOST, "systemctl start k3s", 120)
+
+
 def test_a_killed_server_comes_back_without_its_pods_noticing(web: LabFleet) -> None:
     containers = "get pods web client -o jsonpath='{.items[*].status.containerStatuses[0].containerID}'"
     before = kubectl(web, containers)
