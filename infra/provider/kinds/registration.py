@@ -35,6 +35,8 @@ _OBSERVED: Final[tuple[str, ...]] = ("serverId", "registered", "verifiedGpus")
 _VERIFIED: Final = ("kind", "validator", "gpu")
 _PAUSE_SECONDS: Final = 6.0
 _REMOVAL_SECONDS: Final = 600.0
+#: Of the looks whether a node is gone; each waits twice as long as the one before, up to the pause of everything else.
+_FIRST_PAUSE_SECONDS: Final = 0.5
 
 Open = Callable[[str, Signer], MinerApi]
 
@@ -121,9 +123,11 @@ class RegistrationResource:
         try:
             await api.remove(name)
             async with asyncio.timeout(call.timeout_seconds or _REMOVAL_SECONDS):
+                pause = min(_FIRST_PAUSE_SECONDS, self._pause)
                 while not await is_gone(api, name):
                     await call.log.progress("waiting until its chutes have ended")
-                    await asyncio.sleep(self._pause)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, self._pause)
         except MinerApiError as error:
             raise ProviderError(
                 f"{name} is still registered: {error}. If the control host is gone for good: pulumi state delete URN"
