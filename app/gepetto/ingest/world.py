@@ -111,7 +111,7 @@ class World:
         return Snapshot(
             now=now,
             servers=self._servers(now, launching),
-            chutes=self._chutes(launching),
+            chutes=self._chutes(now, launching),
             deployments=deployments,
             jobs=tuple(job for job in self.jobs.values() if job.id not in taken),
             failures=tuple(Failure(s, c, n, until) for c, s, n, until in self.rows.failures if s != "*"),
@@ -173,7 +173,7 @@ class World:
         self._server_views = fresh
         return tuple(fresh.values())
 
-    def _chutes(self, launching: list[Launch]) -> tuple[ChuteView, ...]:
+    def _chutes(self, now: float, launching: list[Launch]) -> tuple[ChuteView, ...]:
         rows = self.rows.deployments
         mine = Counter(row.chute_id for row in rows if row.active and row.job_id is None)
         # The validator's counts hold a copy from its claim on, that is once it has an instance.
@@ -181,7 +181,10 @@ class World:
             row.chute_id for row in rows if not row.active and row.job_id is None and row.instance_id is None
         )
         flying = Counter(launch.chute_id for launch in launching if launch.job_id is None)
-        everywhere = Counter(item.chute_id for item in self.active if item.activated_at is not None)
+        # A list that grew old would hold places for copies that may be long gone; demand has a count of its own.
+        listed = self.sources.get(SourceName.ACTIVE_INSTANCES, Source()).is_fresh(now, self.fresh_seconds)
+        running = self.active if listed else ()
+        everywhere = Counter(item.chute_id for item in running if item.activated_at is not None)
         banned = {row.chute_id for row in self.rows.chutes if row.banned}
         refused = {chute: until for chute, server, _, until in self.rows.failures if server == "*"}
         fresh: dict[str, tuple[_ChuteInputs, ChuteView]] = {}

@@ -90,9 +90,13 @@ async def registered(call: Call, api: MinerApi, wanted: AddServer) -> tuple[List
         await call.log.info(message)
     if last.endswith(BEING_ADDED):
         raise MinerApiError(last, _ADDING)
-    if not last.startswith(COMPLETED):
-        raise ProviderError(f"{wanted.name} was not registered: {last}")
     found = named(await api.servers(), wanted.name)
+    if not last.startswith(COMPLETED):
+        # Another run may have finished its addition between our look and our call, which then was refused.
+        if found is not None and found.verified_gpus and found.agent_api == wanted.agent_api:
+            await call.log.info(f"{found.name} was registered meanwhile; it is taken over")
+            return found, True
+        raise ProviderError(f"{wanted.name} was not registered: {last}")
     if found is None:
         raise ProviderError(f"{wanted.name} was registered and is not listed: run this again")
     return found, False

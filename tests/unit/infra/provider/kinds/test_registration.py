@@ -192,6 +192,22 @@ def test_an_addition_that_met_another_one_waits_for_it() -> None:
     assert api.asked == ["list", "add", "list", "add", "list"]
 
 
+class LateApi(ActedApi):
+    """Another run's addition ends between our look and our call, which the API refuses therefore."""
+
+    async def add(self, server: AddServer) -> AsyncIterator[str]:
+        self.found[server.name] = listed(server.name, agent=server.agent_api or "")
+        async for message in super().add(server):
+            yield message
+
+
+def test_an_addition_that_another_run_was_faster_with_is_taken_over() -> None:
+    api = LateApi(last="failed to bootstrap the server: duplicate server: gpu-0 is known already")
+    _, outputs = run(kind(api).create(call(), INPUTS))
+    assert (outputs["registered"], outputs["serverId"]) == (True, "id-gpu-0")
+    assert f"put gpu-0 registry-token {'ab' * 32}" in api.asked
+
+
 def test_a_bootstrap_that_came_to_nothing_is_done_again() -> None:
     api = ActedApi({"gpu-0": listed(verified=False)}, adding=2, becomes=None)
     _, outputs = run(kind(api).create(call(), INPUTS))
