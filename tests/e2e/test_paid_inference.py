@@ -65,8 +65,9 @@ def fitting(state: dict[str, Any], gpu: str) -> list[str]:
 
 
 def chute_pods(lab: Lab, name: str) -> int:
-    """Pods of chutes on one node, whatever their state."""
-    return len(kubectl(lab, name, "get pods -l chutes/chute=true -o name").split())
+    """Pods of chutes on one node that have not ended. One that has may be listed until its Job is gone."""
+    unfinished = "status.phase!=Succeeded,status.phase!=Failed"
+    return len(kubectl(lab, name, f"get pods -l chutes/chute=true --field-selector={unfinished} -o name").split())
 
 
 async def test_pulumi_up_alone_has_registered_every_node_and_the_validator_has_verified_its_gpus(
