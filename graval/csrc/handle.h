@@ -74,6 +74,7 @@ Seed seed_of(const uint8_t* bytes) {
 struct ogv_handle {
     uint32_t device = 0;
     uint64_t chunk_bytes = 0;
+    uint64_t host_rows = 0;
     std::vector<Buffer> chunks;
     Buffer chunk_table, operand, raw_masks, weights, fingerprints, levels[2], tags, matches, found, states, log;
     Buffer dense_left, dense_right, dense_stream, product, vector, image;

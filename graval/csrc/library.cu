@@ -46,7 +46,6 @@ int ogv_timings(const ogv_handle* handle, ogv_timings_t* timings) {
 int ogv_fill(ogv_handle* h, const uint8_t* seed, uint64_t rows, uint32_t inner, uint32_t chain_length) {
     OGV_REQUIRE(rows > 0 && inner > 0 && inner % ogv::CELL_BYTES == 0 && chain_length > 0, OGV_BAD_ARGUMENT, "fill");
     OGV_TRY(runtime::select(h->device), "device");
-    runtime::Stopwatch stopwatch;
     const uint64_t blocks = h->chunk_bytes / inner / ogv::BLOCK_ROWS;
     const uint64_t rows_in_chunk = (blocks ? blocks : 1) * ogv::BLOCK_ROWS;
     h->matrix = {};
@@ -55,18 +54,33 @@ int ogv_fill(ogv_handle* h, const uint8_t* seed, uint64_t rows, uint32_t inner, 
     for (uint64_t done = 0; done < rows; done += rows_in_chunk) {
         const uint64_t held = rows - done < rows_in_chunk ? rows - done : rows_in_chunk;
         h->chunks.emplace_back();
-        OGV_TRY(h->chunks.back().reserve(held * inner), "memory for the matrix");
+        const bool in_host = rows - done - held < h->host_rows;
+        OGV_TRY(h->chunks.back().reserve(held * inner, in_host), in_host ? "pinned memory" : "memory for the matrix");
         table.push_back(h->chunks.back().as<uint8_t>());
     }
     OGV_TRY(h->chunk_table.reserve(table.size() * sizeof table[0]), "table of the matrix");
     OGV_TRY(runtime::to_device(h->chunk_table.as<uint8_t*>(), table.data(), table.size() * sizeof table[0]), "table");
     const Matrix matrix = {h->chunk_table.as<uint8_t*>(), rows, rows_in_chunk, inner};
+    runtime::Stopwatch stopwatch;
     OGV_LAUNCH(ogv::fill_rows, blocks_for(rows, ogv::FILL_THREADS), ogv::FILL_THREADS, matrix, seed_of(seed),
                chain_length);
     OGV_PASS(launched("fill"));
     OGV_TRY(runtime::synchronize(), "fill");
     h->matrix = matrix;
     h->timings.fill = stopwatch.seconds();
+    return 0;
+}
+
+int ogv_hold_in_host(ogv_handle* h, uint64_t rows) {
+    h->host_rows = rows;
+    return 0;
+}
+
+int ogv_host_bytes(const ogv_handle* h, uint64_t* bytes) {
+    *bytes = 0;
+    for (const Buffer& chunk : h->chunks) {
+        *bytes += chunk.host_bytes();
+    }
     return 0;
 }
 
@@ -207,7 +221,9 @@ int ogv_copy(ogv_handle* h, uint64_t bytes, double* seconds) {
     Buffer source, target;
     OGV_TRY(source.reserve(bytes), "memory for a copy");
     OGV_TRY(target.reserve(bytes), "memory for a copy");
-    OGV_TRY(runtime::clear(source.as<uint8_t>(), bytes), "copy");
+    // Zeros may be copied faster than what a matrix is made of.
+    const uint8_t key[32] = {};
+    OGV_PASS(write_stream(key, source.as<uint8_t>(), bytes));
     runtime::Stopwatch stopwatch;
     OGV_TRY(runtime::on_device(target.as<uint8_t>(), source.as<uint8_t>(), bytes), "copy");
     *seconds = stopwatch.seconds();

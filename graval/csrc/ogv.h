@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define OGV_ABI_VERSION 1
+#define OGV_ABI_VERSION 2
 #define OGV_BAD_ARGUMENT (-1)
 #define OGV_OUT_OF_ORDER (-2)
 
@@ -51,6 +51,11 @@ int ogv_timings(const ogv_handle* handle, ogv_timings_t* timings);
 
 // The label matrix; inner is a multiple of 32.
 int ogv_fill(ogv_handle* handle, const uint8_t* seed, uint64_t rows, uint32_t inner, uint32_t chain_length);
+
+// For calibration, before a fill: what a cheat costs who holds the last rows, in whole pieces of the matrix, in pinned
+// memory of the host, where the device's kernels read them over its bus. The second call says how many bytes those are.
+int ogv_hold_in_host(ogv_handle* handle, uint64_t rows);
+int ogv_host_bytes(const ogv_handle* handle, uint64_t* bytes);
 
 // One round: all levels of its tree from level `cut` (0 is the leaves) to the root, one after the other.
 int ogv_sweep(ogv_handle* handle, const uint8_t* operand_key, const uint8_t* mask_key, uint32_t columns,

@@ -19,7 +19,9 @@ inline int allocate(void** memory, uint64_t bytes) {
     *memory = bytes > EMULATED_BYTES ? nullptr : aligned_alloc(256, (bytes + 255) / 256 * 256);
     return *memory == nullptr ? 2 : 0;
 }
+inline int allocate_in_host(void** memory, uint64_t bytes) { return allocate(memory, bytes); }
 inline void release(void* memory) { free(memory); }
+inline void release_in_host(void* memory) { free(memory); }
 inline int to_device(void* target, const void* source, uint64_t bytes) { return memcpy(target, source, bytes), 0; }
 inline int from_device(void* target, const void* source, uint64_t bytes) { return memcpy(target, source, bytes), 0; }
 inline int on_device(void* target, const void* source, uint64_t bytes) { return memcpy(target, source, bytes), 0; }
@@ -57,7 +59,12 @@ inline int count_devices(uint32_t* count) {
 inline int select(uint32_t index) { return int(cudaSetDevice(int(index))); }
 inline int synchronize() { return int(cudaDeviceSynchronize()); }
 inline int allocate(void** memory, uint64_t bytes) { return int(cudaMalloc(memory, bytes)); }
+// Mapped into the device's addresses too, which are the host's own: kernels read it by the same pointer.
+inline int allocate_in_host(void** memory, uint64_t bytes) {
+    return int(cudaHostAlloc(memory, bytes, cudaHostAllocMapped | cudaHostAllocPortable));
+}
 inline void release(void* memory) { cudaFree(memory); }
+inline void release_in_host(void* memory) { cudaFreeHost(memory); }
 inline int to_device(void* target, const void* source, uint64_t bytes) {
     return int(cudaMemcpy(target, source, bytes, cudaMemcpyHostToDevice));
 }
@@ -119,30 +126,31 @@ class Stopwatch {
 
 #endif
 
-// Memory of a device, given back at the end of its owner.
+// Memory of a device, or of the host for the device, given back at the end of its owner.
 class Buffer {
   public:
     Buffer() = default;
-    ~Buffer() { runtime::release(memory_); }
-    Buffer(Buffer&& other) noexcept : memory_(other.memory_), bytes_(other.bytes_) {
+    ~Buffer() { give_back(); }
+    Buffer(Buffer&& other) noexcept : memory_(other.memory_), bytes_(other.bytes_), in_host_(other.in_host_) {
         other.memory_ = nullptr;
         other.bytes_ = 0;
     }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
-    // At least so many bytes; what was inside is lost when it grows.
-    int reserve(uint64_t bytes) {
-        if (bytes <= bytes_) {
+    // At least so many bytes; what was inside is lost when it grows or moves.
+    int reserve(uint64_t bytes, bool in_host = false) {
+        if (bytes <= bytes_ && in_host == in_host_) {
             return 0;
         }
-        runtime::release(memory_);
-        memory_ = nullptr;
-        bytes_ = 0;
-        const int status = allocate(&memory_, bytes);
+        give_back();
+        in_host_ = in_host;
+        const int status = in_host ? allocate_in_host(&memory_, bytes) : allocate(&memory_, bytes);
         bytes_ = status == 0 ? bytes : 0;
         return status;
     }
+
+    uint64_t host_bytes() const { return in_host_ ? bytes_ : 0; }
 
     template <typename T>
     T* as() const {
@@ -150,8 +158,17 @@ class Buffer {
     }
 
   private:
+    void give_back() {
+        if (memory_ != nullptr) {
+            in_host_ ? release_in_host(memory_) : release(memory_);
+        }
+        memory_ = nullptr;
+        bytes_ = 0;
+    }
+
     void* memory_ = nullptr;
     uint64_t bytes_ = 0;
+    bool in_host_ = false;
 };
 
 } // namespace runtime

@@ -15,7 +15,7 @@ from graval.backends.base import BackendUnavailableError
 from graval.primitives import Int32Array, UInt64Array
 from graval.session import DeviceDescription
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 CHUNK_BYTES: Final = 1 << 30
 _NO_DEVICE: Final = 100
 _DRIVER_TOO_OLD: Final = 35
@@ -71,6 +71,8 @@ _SIGNATURES: Final = {
     "ogv_open": (_U32, _U64, _POINTER),
     "ogv_timings": (_POINTER, _POINTER),
     "ogv_fill": (_POINTER, _BYTES, _U64, _U32, _U32),
+    "ogv_hold_in_host": (_POINTER, _U64),
+    "ogv_host_bytes": (_POINTER, _POINTER),
     "ogv_sweep": (_POINTER, _BYTES, _BYTES, _U32, _U32, _U32, _POINTER, _U64),
     "ogv_open_tiles": (_POINTER, _BYTES, _BYTES, _U32, _U32, _U64, _U64, _POINTER),
     "ogv_lock_scan": (_POINTER, _BYTES, _BYTES, _U32, _BYTES, _BYTES, _U32, _POINTER, _POINTER),
@@ -171,6 +173,16 @@ class Device:
     def fill(self, seed: bytes, rows: int, inner: int, chain_length: int) -> None:
         """Make the label matrix."""
         self._library.call("ogv_fill", self._handle, seed, rows, inner, chain_length)
+
+    def hold_in_host(self, rows: int) -> None:
+        """For calibration: at the next fill the last rows, in whole pieces, lie in pinned memory of the host."""
+        self._library.call("ogv_hold_in_host", self._handle, rows)
+
+    def host_bytes(self) -> int:
+        """How much of the matrix that was filled last lies in the host's memory."""
+        held = ctypes.c_uint64()
+        self._library.call("ogv_host_bytes", self._handle, ctypes.byref(held))
+        return held.value
 
     def sweep(self, keys: RoundKeys, tile_rows: int, cut: int, nodes: int) -> tuple[tuple[bytes, ...], ...]:
         """Levels of a round's tree from level `cut`, which has `nodes` nodes, to the root."""

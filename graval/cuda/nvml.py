@@ -15,6 +15,8 @@ LIBRARY: Final = "libnvidia-ml.so.1"
 _NOT_SUPPORTED: Final = 3
 _INSUFFICIENT_SIZE: Final = 7
 _TEXT_BYTES: Final = 96
+_ON_THE_CHIP: Final = ctypes.c_uint(0)
+_OF_THE_PROCESSORS: Final = ctypes.c_uint(1)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,28 @@ class GpuState:
         return None
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What a measured time depends on beside the card; None where the driver does not say it of this card."""
+
+    driver: str
+    temperature_celsius: int | None
+    power_milliwatts: int | None
+    limit_milliwatts: int | None
+    clock_mhz: int | None
+
+    def __str__(self) -> str:
+        """As results are written down with."""
+        said = (
+            (self.temperature_celsius, 1, "°C"),
+            (self.power_milliwatts, 1000, "W drawn"),
+            (self.limit_milliwatts, 1000, "W allowed"),
+            (self.clock_mhz, 1, "MHz"),
+        )
+        known = [f"{value / divisor:.0f} {unit}" for value, divisor, unit in said if value is not None]
+        return ", ".join([f"driver {self.driver}", *known])
+
+
 class Nvml:
     """The library, initialised; `close` ends it."""
 
@@ -48,15 +72,38 @@ class Nvml:
 
     def state(self, uuid: str) -> GpuState:
         """What is known of a GPU by its 32 hex digits. Raises BackendUnavailableError."""
-        device = ctypes.c_void_p()
-        self._call("nvmlDeviceGetHandleByUUID", driver_gpu_id(uuid).encode("ascii"), ctypes.byref(device))
-        driver = ctypes.create_string_buffer(_TEXT_BYTES)
-        self._call("nvmlSystemGetDriverVersion", driver, ctypes.c_uint(_TEXT_BYTES))
-        return GpuState(uuid, self._has_mig(device), self._processes(device), driver.value.decode(errors="replace"))
+        device = self._handle(uuid)
+        return GpuState(uuid, self._has_mig(device), self._processes(device), self._driver())
+
+    def conditions(self, uuid: str) -> Conditions:
+        """Heat, power and clock now of a GPU by its 32 hex digits. Raises BackendUnavailableError."""
+        device = self._handle(uuid)
+        return Conditions(
+            self._driver(),
+            self._number("nvmlDeviceGetTemperature", device, _ON_THE_CHIP),
+            self._number("nvmlDeviceGetPowerUsage", device),
+            self._number("nvmlDeviceGetEnforcedPowerLimit", device),
+            self._number("nvmlDeviceGetClockInfo", device, _OF_THE_PROCESSORS),
+        )
 
     def close(self) -> None:
         """End the library's work."""
         self._call("nvmlShutdown")
+
+    def _handle(self, uuid: str) -> ctypes.c_void_p:
+        device = ctypes.c_void_p()
+        self._call("nvmlDeviceGetHandleByUUID", driver_gpu_id(uuid).encode("ascii"), ctypes.byref(device))
+        return device
+
+    def _driver(self) -> str:
+        version = ctypes.create_string_buffer(_TEXT_BYTES)
+        self._call("nvmlSystemGetDriverVersion", version, ctypes.c_uint(_TEXT_BYTES))
+        return version.value.decode(errors="replace")
+
+    def _number(self, name: str, device: ctypes.c_void_p, *which: ctypes.c_uint) -> int | None:
+        value = ctypes.c_uint()
+        status = self._call(name, device, *which, ctypes.byref(value), accepted=(_NOT_SUPPORTED,))
+        return value.value if status == 0 else None
 
     def _has_mig(self, device: ctypes.c_void_p) -> bool:
         current, pending = ctypes.c_uint(), ctypes.c_uint()
@@ -94,3 +141,15 @@ def inspect(uuids: tuple[str, ...], path: str = LIBRARY) -> tuple[GpuState, ...]
     if problem is not None:
         raise BackendUnavailableError(problem)
     return states
+
+
+def conditions(uuid: str, path: str = LIBRARY) -> Conditions | str:
+    """What a time measured now depends on; in words, why nobody knows, where the library or the GPU says nothing."""
+    try:
+        library = Nvml(path)
+        try:
+            return library.conditions(uuid)
+        finally:
+            library.close()
+    except BackendUnavailableError as error:
+        return f"unknown: {error}"

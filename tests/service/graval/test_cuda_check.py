@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from graval.calibration import small_plan
 from graval.cuda import check
 from graval.cuda.check import main, sizes
+from graval.cuda.library import Library
+from graval.cuda.phases import QUICK, measure
 from graval.cuda.prover import CudaProver
 from graval.messages import ChaseRequest
 from tests.support.graval_cuda import cuda_library, emulated_library
@@ -18,8 +21,24 @@ def test_it_compares_every_phase_and_then_measures(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "SIMULATED emulation" in printed
     assert "DIFFERENT" not in printed
-    for phase in ("copy", "dense", "fill", "sweep round of 8", "sweep round of 32", "chase"):
+    for phase in ("copy", "dense", "fill", "sweep round of 8", "sweep round of 32", "2 x 16 lanes", "1 x 1 lanes"):
         assert phase in printed
+    assert "in host memory" in printed
+    assert printed.count("made again") == 2
+    assert "before: unknown" in printed
+
+
+def test_a_cheat_is_set_beside_the_honest_prover_of_the_same_phase() -> None:
+    library = Library(emulated_library())
+    found = {one.name: one for one in measure(library, 0, small_plan(rows=512, inner=64), QUICK)}
+    cheats = {name: one for name, one in found.items() if name.startswith("cheat: ")}
+    fill, narrow = found["fill"], found["sweep round of 8 columns"]
+    assert cheats["cheat: all rows made again for a round"].times == pytest.approx(fill.seconds / narrow.seconds)
+    # One percent of 512 rows, in whole pieces of 128; five percent takes as many.
+    in_host = cheats["cheat: 25.0% in host memory, sweep round of 8 columns"]
+    assert in_host.times == pytest.approx(in_host.seconds / narrow.seconds)
+    assert all(one.times is not None and one.times > 0 for one in cheats.values())
+    assert not any(one.times for name, one in found.items() if name not in cheats)
 
 
 def test_a_device_that_errs_is_named_and_nothing_is_measured(

@@ -104,6 +104,19 @@ def test_locks_open_with_the_references_key_and_foreign_tags_do_not(library: Lib
             emulated.open_lock(header.model_copy(update={"rounds": (locked, header.rounds[1])}))
 
 
+def test_rows_in_the_hosts_memory_are_whole_pieces_from_the_end_and_change_no_bit(library: Library) -> None:
+    session = vector_session(SIZES["two pieces of 128 rows"])
+    parameters, request = session.parameters, SweepRequest(start=NO_STATE, columns=9, rounds=1)
+    piece = 128 * parameters.inner
+    for rows, pieces in ((0, 0), (1, 1), (128, 1), (129, 2), (1000, 2)):
+        device = library.open(0, piece)
+        device.hold_in_host(rows)
+        emulated = CudaProver(session, device)
+        assert emulated.sweep(request) == ReferenceProver(session).sweep(request)
+        assert device.host_bytes() == pieces * piece
+        emulated.close()
+
+
 def test_the_library_refuses_what_it_cannot_do_in_words(library: Library) -> None:
     device, keys = library.open(0), RoundKeys(bytes(32), bytes(32), 8)
     with pytest.raises(DeviceError, match="fill first"):

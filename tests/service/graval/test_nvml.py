@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graval.backends.base import BackendUnavailableError
-from graval.cuda.nvml import inspect
+from graval.cuda.nvml import conditions, inspect
 
 pytestmark = pytest.mark.service
 
@@ -43,3 +43,13 @@ def test_a_library_that_is_absent_or_too_old_is_named(stub: str, tmp_path: Path)
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", old, source], check=True, timeout=60)
     with pytest.raises(BackendUnavailableError, match="update the driver"):
         inspect((), str(old))
+
+
+def test_what_a_time_depends_on_is_said_as_far_as_the_driver_knows_it(stub: str) -> None:
+    assert str(conditions("a" * 32, stub)) == "driver 580.00, 41 °C, 123 W drawn, 700 W allowed, 1980 MHz"
+    assert str(conditions("d" * 32, stub)) == "driver 580.00, 900 MHz"
+
+
+def test_conditions_that_nobody_knows_stop_no_measurement(stub: str, tmp_path: Path) -> None:
+    assert "answered 15" in str(conditions("e" * 32, stub))
+    assert str(conditions("a" * 32, str(tmp_path / "absent.so"))).startswith("unknown: ")

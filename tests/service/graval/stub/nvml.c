@@ -26,3 +26,25 @@ int nvmlDeviceGetComputeRunningProcesses_v3(const char* device, unsigned* count,
     *count = *device == 'c' ? 3 : 0;
     return *count ? 7 : 0;
 }
+
+// Sensor 0 is on the chip; the old card has none that the driver reads.
+int nvmlDeviceGetTemperature(const char* device, unsigned sensor, unsigned* celsius) {
+    *celsius = 41;
+    return *device == 'd' ? 3 : sensor == 0 ? 0 : 2;
+}
+
+int nvmlDeviceGetPowerUsage(const char* device, unsigned* milliwatts) {
+    *milliwatts = 123400;
+    return *device == 'd' ? 3 : 0;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(const char* device, unsigned* milliwatts) {
+    *milliwatts = 700000;
+    return *device == 'd' ? 3 : 0;
+}
+
+// Kind 1 is the clock of the processors.
+int nvmlDeviceGetClockInfo(const char* device, unsigned kind, unsigned* megahertz) {
+    *megahertz = *device == 'd' ? 900 : 1980;
+    return kind == 1 ? 0 : 2;
+}
