@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api import claims
+from app.api.agent_kubeconfig import must_name_its_machine
 from app.api.agents import AgentClient, AgentError
 from app.api.cluster import ClusterError, NodeFacts, connect
-from app.api.kubeconfig import ClusterFields, Kubeconfig, KubeconfigError, UserFields, check_host, parse
+from app.api.kubeconfig import ClusterFields, Kubeconfig, KubeconfigError, UserFields, parse, tls_warning
 from app.api.node_kubeconfigs import NodeKubeconfigError, NotGrantedError, node_kubeconfig
 from app.api.services import Services
 from app.protocol.servers import AddServer
@@ -51,7 +51,6 @@ async def check(services: Services, request: AddServer) -> Candidate:
         cluster, user = kubeconfig.access(request.name)
     except KubeconfigError as error:
         raise HTTPException(400, str(error)) from error
-    warning = check_host(cluster, urlsplit(agent.url).hostname or "")
     try:
         async with connect(cluster, user) as nodes:
             node = await nodes.read(request.name)
@@ -59,7 +58,7 @@ async def check(services: Services, request: AddServer) -> Candidate:
         raise HTTPException(404, f"node {request.name} could not be read: {error}") from error
     await _must_be_new(services, request.name)
     validator = await _check_gpu(services, request)
-    return Candidate(request, agent, kubeconfig, cluster, user, node, validator, warning)
+    return Candidate(request, agent, kubeconfig, cluster, user, node, validator, tls_warning(cluster))
 
 
 async def _must_be_new(services: Services, name: str) -> None:
@@ -79,17 +78,21 @@ async def read_kubeconfig(
     """A node's agent, and its kubeconfig: the one that was given, else one of our own set-up, else the agent's.
 
     Raises:
-        HTTPException: 400 for an address that is none, 502 where no kubeconfig can be had.
+        HTTPException: 400 for an address that is none, 502 where no kubeconfig can be had, or the agent's is another
+            machine's.
     """
     try:
         agent = AgentClient(agent_api, services.settings.signer, services.http, services.clock)
     except AgentError as error:
         raise HTTPException(400, str(error)) from error
     try:
-        text = await _own_kubeconfig(services, node) or await agent.kubeconfig()
-        return agent, parse(text)
+        own = await _own_kubeconfig(services, node)
+        kubeconfig = parse(own or await agent.kubeconfig())
+        if not own:
+            await must_name_its_machine(kubeconfig, agent.url)
     except (AgentError, KubeconfigError, NodeKubeconfigError) as error:
         raise HTTPException(502, f"no kubeconfig from {agent.url}: {error}") from error
+    return agent, kubeconfig
 
 
 async def _own_kubeconfig(services: Services, node: AddServer | Server) -> str | None:

@@ -6,8 +6,6 @@ node's address is part of what was attested.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import orjson
 import structlog
 from fastapi import HTTPException
@@ -17,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.adding import read_kubeconfig
 from app.api.agents import AgentClient
 from app.api.cluster import ClusterError, NodeFacts, connect
-from app.api.kubeconfig import Kubeconfig, KubeconfigError, check_host
+from app.api.kubeconfig import Kubeconfig, KubeconfigError, tls_warning
 from app.api.services import Services
 from app.protocol import labels
 from app.storage.models import Server
@@ -36,7 +34,7 @@ async def move(services: Services, server: Server, agent_api: str) -> None:
             409, f"{server.name} is confidential: its address was attested. Delete it, then add it with the new one"
         )
     agent, kubeconfig = await read_kubeconfig(services, server, agent_api)
-    node = await _read(server.name, agent, kubeconfig)
+    node = await _read(server.name, kubeconfig)
     if node.uid != server.server_id:
         raise HTTPException(409, f"another machine answers at {agent_api}: node {node.uid}, wanted {server.server_id}")
     address = node.labels.get(labels.EXTERNAL_IP)
@@ -46,11 +44,11 @@ async def move(services: Services, server: Server, agent_api: str) -> None:
     log.info("a server has another address", server=server.name, was=server.ip_address, now=address)
 
 
-async def _read(name: str, agent: AgentClient, kubeconfig: Kubeconfig) -> NodeFacts:
+async def _read(name: str, kubeconfig: Kubeconfig) -> NodeFacts:
     try:
         cluster, user = kubeconfig.access(name)
-        if warning := check_host(cluster, urlsplit(agent.url).hostname or ""):
-            log.warning("kubeconfig and agent differ", server=name, what=warning)
+        if warning := tls_warning(cluster):
+            log.warning(warning, server=name)
         async with connect(cluster, user) as nodes:
             return await nodes.read(name)
     except KubeconfigError as error:

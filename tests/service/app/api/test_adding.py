@@ -161,6 +161,14 @@ async def test_checks_before_the_stream_have_their_status(
     assert detail in message
 
 
+async def test_an_agents_kubeconfig_of_another_machine_is_refused_before_anybody_is_asked(world: World) -> None:
+    mine = world.worker.kubeconfig()
+    world.worker.kubeconfig = lambda: mine.replace(world.worker.address, "198.51.100.9")  # type: ignore[method-assign]
+    found, (message,) = await world.add()
+    assert (found, f"to 198.51.100.9 and the agent is at {world.worker.address}" in message) == (502, True), message
+    assert not [asked for asked in world.worker.asked if "/api/" in asked]
+
+
 async def test_a_node_that_cannot_be_read_is_404_and_one_that_exists_409(world: World) -> None:
     real, world.worker.name = world.worker.kubeconfig(), "renamed"
     assert (await world.add(kubeconfig=real))[0] == 404
