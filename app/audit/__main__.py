@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from app.validators.client import ValidatorClient
 from app.validators.transport import Transport, new_http_client
 
 _DEADLINE_SECONDS = 290.0
+_MAKE_UP_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +53,10 @@ class AuditSettings(BaseSettings):
 
 
 async def export(settings: AuditSettings, bucket: Bucket) -> bool:
-    """Export one hour; whether every validator has it. Errors as `AuditExporter.run`."""
+    """Export one hour, then what validators missed of those before; whether all of them have this one.
+
+    Errors as `AuditExporter.run`.
+    """
     signer = Signer.from_seed(settings.miner_seed.get_secret_value())
     engine = create_engine(settings.postgresql.get_secret_value(), pool_size=2)
     try:
@@ -69,9 +74,21 @@ async def export(settings: AuditSettings, bucket: Bucket) -> bool:
                 ValidatorClient(Transport(entry, signer, http, clock=time.time))
                 for entry in settings.validators.supported
             ]
-            return await AuditExporter(engine, committer, uploaders, build).run(bucket)
+            exporter = AuditExporter(engine, committer, uploaders, build)
+            done = await exporter.run(bucket)
+            await _make_up(exporter, bucket)
+            return done
     finally:
         await engine.dispose()
+
+
+async def _make_up(exporter: AuditExporter, newest: Bucket) -> None:
+    """Hours whose own runs ended without every validator. None of them makes this hour's run a failed one."""
+    with contextlib.suppress(TimeoutError):  # the next hour's run goes on
+        async with asyncio.timeout(_MAKE_UP_SECONDS):
+            for hour in await exporter.left_over(newest):
+                done = await exporter.run(hour)
+                _log.info("an earlier hour was taken up again", hour=hour.start.isoformat(), complete=done)
 
 
 async def _main() -> int:

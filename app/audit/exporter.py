@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
@@ -25,6 +25,8 @@ from app.validators.errors import RefusedError, ValidatorError
 _COMMIT_ATTEMPTS: Final = 12
 _UPLOAD_ATTEMPTS: Final = 6
 _PAUSE_SECONDS: Final = 10.0
+#: How far back a validator that was away is given what it missed.
+MADE_UP_HOURS: Final = 24
 _DUPLICATE_WORDS: Final = ("duplicate", "unique", "already")
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +90,22 @@ class AuditExporter:
             if not await self._is_uploaded(bucket, uploader.hotkey):
                 done = await self._upload(bucket, uploader, body, block) and done
         return done
+
+    async def left_over(self, newest: Bucket, hours: int = MADE_UP_HOURS) -> list[Bucket]:
+        """Hours before `newest` that were committed and that a validator still lacks, oldest first.
+
+        One that was not committed is no more: the chain keeps one commitment of a hotkey, and this hour's stands there.
+        """
+        lacking = (
+            select(AuditReport.bucket_start)
+            .where(AuditReport.bucket_start < newest.start)
+            .where(AuditReport.bucket_start >= newest.start - timedelta(hours=hours))
+            .where(AuditReport.block.is_not(None), AuditReport.uploaded_at.is_(None))
+            .where(AuditReport.validator.in_([uploader.hotkey for uploader in self._uploaders]))
+        )
+        async with AsyncSession(self._engine) as session:
+            starts = await session.scalars(lacking.distinct().order_by(AuditReport.bucket_start))
+            return [Bucket(start, start + timedelta(hours=1)) for start in starts]
 
     async def _stored(self, bucket: Bucket) -> tuple[bytes, str, int | None]:
         """The hour's report as it was first made, for every validator."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -19,6 +19,7 @@ from app.validators.errors import RefusedError, UnreachableError, ValidatorError
 
 pytestmark = pytest.mark.service
 BUCKET = Bucket.last_full(datetime(2026, 1, 1, 12, 1, tzinfo=UTC))
+HOUR = timedelta(hours=1)
 
 
 class Chain:
@@ -100,6 +101,24 @@ async def test_a_run_that_was_cut_off_goes_on_with_the_same_bytes(engine: AsyncE
     assert await last.exporter.run(BUCKET)
     assert (stage.built, last.built, len(chain.digests)) == (0, 0, 1)
     assert validator.uploads == [(b"report 1", 4711)]
+
+
+async def test_a_validator_that_was_away_gets_a_committed_hour_later_and_nothing_is_committed_for_an_old_one(
+    engine: AsyncEngine,
+) -> None:
+    uncommitted, away = (Bucket(BUCKET.start + n * HOUR, BUCKET.end + n * HOUR) for n in (1, 2))
+    newest = Bucket(BUCKET.start + 3 * HOUR, BUCKET.end + 3 * HOUR)
+    assert await Stage(engine, Chain(), Validator("v1")).exporter.run(BUCKET)
+    with pytest.raises(ChainCommitError):
+        await Stage(engine, Chain(failures=12), Validator("v1")).exporter.run(uncommitted)
+    assert not await Stage(engine, Chain(), Validator("v1", *[UnreachableError("away")] * 6)).exporter.run(away)
+    chain, validator = Chain(), Validator("v1")
+    stage = Stage(engine, chain, validator)
+    assert await stage.exporter.left_over(newest) == [away]
+    assert await stage.exporter.left_over(newest, hours=1) == [away]
+    assert await stage.exporter.left_over(away) == []
+    assert await stage.exporter.run(away)
+    assert (await stage.exporter.left_over(newest), chain.digests, len(validator.uploads)) == ([], [], 1)
 
 
 async def test_a_report_that_was_taken_before_counts_as_uploaded(engine: AsyncEngine) -> None:

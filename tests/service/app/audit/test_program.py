@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Self
 
 import bittensor
 import orjson
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -108,6 +109,20 @@ async def test_a_prometheus_that_refuses_leaves_nothing_committed(outside: Outsi
 async def test_the_program_says_0_when_every_validator_has_it(outside: Outside, committed: list[str]) -> None:
     assert await program._main() == 0
     assert (len(outside.uploads), len(committed)) == (1, 1)
+
+
+async def test_what_a_validator_missed_an_hour_ago_is_taken_up_again(
+    outside: Outside, committed: list[str], database_url: str
+) -> None:
+    earlier = Bucket(BUCKET.start - timedelta(hours=1), BUCKET.start)
+    assert await export(AuditSettings(), earlier)
+    engine = create_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE audit_reports SET uploaded_at = NULL"))
+    await engine.dispose()
+    assert await export(AuditSettings(), BUCKET)
+    first, newest, again = (body for body, _ in outside.uploads)
+    assert (again, newest != first, len(committed)) == (first, True, 2)
 
 
 async def test_the_program_says_1_when_prometheus_does_not_answer(outside: Outside, committed: list[str]) -> None:
