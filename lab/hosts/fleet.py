@@ -21,8 +21,14 @@ from lab.hosts.models import DEFAULT_NETWORK, FleetNames, HostState, HostStatus,
 from lab.hosts.network import Bridge
 from lab.hosts.requirements import layout_of_this_machine, require
 
-#: A busy systemd may lose the cgroup of the host's first unit while it starts it; without that unit no kubelet starts.
-_PREPARED: Final = "systemctl is-active -q headframe-lab-host || systemctl restart headframe-lab-host"
+#: A busy systemd may lose the cgroup of a unit of the boot while it starts it, and ends it with this status. All such
+#: are started again; without the host's first one no kubelet starts.
+_LOST_CGROUP: Final = 219
+_PREPARED: Final = f"""\
+for unit in headframe-lab-host.service $(systemctl --failed --no-legend --plain | awk '{{print $1}}'); do
+  [ "$(systemctl show --property ExecMainStatus --value "$unit")" != {_LOST_CGROUP} ] || systemctl restart "$unit"
+done
+systemctl is-active -q headframe-lab-host || systemctl restart headframe-lab-host"""
 
 
 def _silent(message: str) -> None:

@@ -48,7 +48,8 @@ def described(tmp_path: Path) -> Iterator[LabFleet]:
 
 
 def test_hosts_run_a_real_systemd_and_let_in_who_holds_the_key(lab_fleet: LabFleet) -> None:
-    state = lab_fleet.ssh("host-1", "systemctl is-system-running --wait || systemctl --failed --no-legend")
+    failed = "systemctl --failed --no-legend --plain | awk '{print $1}' | xargs -r -n 1 journalctl -n 20 --no-pager -u"
+    state = lab_fleet.ssh("host-1", f"systemctl is-system-running --wait || {failed}")
     assert state.strip() == "running"
     assert lab_fleet.ssh("host-2", "hostname").strip() == "host-2"
     assert lab_fleet.private_key.stat().st_mode & 0o077 == 0
