@@ -102,18 +102,21 @@ class Machine:
                 self.wait_for_ssh()
                 return
             self.power_off()
-        for patience_seconds in (_FIRST_TRY_SECONDS, SSH_TIMEOUT_SECONDS):
+
+        def switch_on() -> None:
             self.clear()
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.disk.mount(base)
             self._write_identity(authorized_key, host_key)
             self.cgroup.create()
             self._start(bridge)
-            try:
-                return self.wait_for_ssh(patience_seconds)
-            except RuntimeError:
-                if patience_seconds == SSH_TIMEOUT_SECONDS:
-                    raise
+
+        switch_on()
+        try:
+            self.wait_for_ssh(_FIRST_TRY_SECONDS)
+        except RuntimeError:
+            switch_on()
+            self.wait_for_ssh()
 
     def power_off(self) -> None:
         """Shut down in order; after 40 s the power is cut. The disk stays."""
