@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,10 +34,11 @@ async def must_name_its_machine(kubeconfig: Kubeconfig, agent_url: str) -> None:
 
 
 async def _addresses(host: str) -> frozenset[str]:
-    """All addresses of a host; none of one that is not known."""
+    """All addresses of a host; none of one that is not known. Every loopback address is this very machine's."""
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError):
         return frozenset()
-    return frozenset(str(entry[4][0]) for entry in found)
+    addresses = (ip_address(str(entry[4][0]).partition("%")[0]) for entry in found)
+    return frozenset("loopback" if address.is_loopback else str(address) for address in addresses)

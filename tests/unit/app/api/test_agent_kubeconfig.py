@@ -21,6 +21,7 @@ def judged(agent_url: str, *servers: str) -> None:
         ("http://203.0.113.7:32000", "https://203.0.113.7:6443"),
         ("http://localhost:32000", "https://127.0.0.1:6443"),
         ("http://127.0.0.1:32000", "https://localhost:6443"),
+        ("http://127.126.0.11:32000", "https://127.0.0.1:6443"),
     ],
 )
 def test_the_machine_itself_is_taken_by_name_or_address(agent_url: str, server: str) -> None:
