@@ -136,7 +136,8 @@ def _operation_errors(state: State, host: Host) -> Iterator[None]:
         yield
     except (PyinfraError, paramiko.SSHException, EOFError, OSError) as error:
         name, output = failed_operation(state, host)
-        if not is_connected(host):
+        # A write meets the end of the connection before the thread that reads does, and raises EOFError.
+        if isinstance(error, EOFError) or not is_connected(host):
             where = f" in `{name}`" if name else ""
             raise OperationFailedError(
                 f"the connection was lost{where}: the machine rebooted, or its network failed. What was done stands; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pyinfra.connectors.fake import FakeConnector
 
 from infra.hosts.failures import OperationFailedError
 from infra.hosts.machine_lock import lock_script, whoami
@@ -80,3 +81,15 @@ def test_the_lock_of_a_machine_is_its_own_and_names_its_holder() -> None:
     assert "/run/headframe-gpu-0.lock" in script
     assert "'ada@here; rm -rf /'" in script
     assert "process" in whoami()
+
+
+def test_an_end_of_the_connection_that_a_write_met_first_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transport still calls itself active: its reading thread has not seen the end yet."""
+
+    def cut(*_arguments: object, **_options: object) -> tuple[bool, object]:
+        raise EOFError
+
+    monkeypatch.setattr(FakeConnector, "run_shell_command", cut)
+    error = run_fake(Verb.APPLY, host_spec()).error
+    assert error is not None
+    assert "the connection was lost" in error.message
