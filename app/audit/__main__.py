@@ -26,7 +26,6 @@ from app.validators.client import ValidatorClient
 from app.validators.transport import Transport, new_http_client
 
 _DEADLINE_SECONDS = 290.0
-_MAKE_UP_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -55,8 +54,11 @@ class AuditSettings(BaseSettings):
 async def export(settings: AuditSettings, bucket: Bucket) -> bool:
     """Export one hour, then what validators missed of those before; whether all of them have this one.
 
-    Errors as `AuditExporter.run`.
+    Raises:
+        TimeoutError: this hour's part did not end in time.
+        ChainCommitError, PrometheusError: as `AuditExporter.run`.
     """
+    ends = asyncio.get_running_loop().time() + _DEADLINE_SECONDS
     signer = Signer.from_seed(settings.miner_seed.get_secret_value())
     engine = create_engine(settings.postgresql.get_secret_value(), pool_size=2)
     try:
@@ -75,17 +77,21 @@ async def export(settings: AuditSettings, bucket: Bucket) -> bool:
                 for entry in settings.validators.supported
             ]
             exporter = AuditExporter(engine, committer, uploaders, build)
-            done = await exporter.run(bucket)
-            await _make_up(exporter, bucket)
+            async with asyncio.timeout_at(ends):
+                done = await exporter.run(bucket)
+            await _make_up(exporter, bucket, ends)
             return done
     finally:
         await engine.dispose()
 
 
-async def _make_up(exporter: AuditExporter, newest: Bucket) -> None:
-    """Hours whose own runs ended without every validator. None of them makes this hour's run a failed one."""
-    with contextlib.suppress(TimeoutError):  # the next hour's run goes on
-        async with asyncio.timeout(_MAKE_UP_SECONDS):
+async def _make_up(exporter: AuditExporter, newest: Bucket, ends: float) -> None:
+    """Hours whose own runs ended without every validator, until the loop's clock says `ends`; the next run goes on.
+
+    None of them makes this hour's run a failed one.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(ends):
             for hour in await exporter.left_over(newest):
                 done = await exporter.run(hour)
                 _log.info("an earlier hour was taken up again", hour=hour.start.isoformat(), complete=done)
@@ -96,8 +102,7 @@ async def _main() -> int:
     settings = AuditSettings()  # the environment fills it
     bucket = Bucket.last_full(datetime.now(UTC))
     try:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            done = await export(settings, bucket)
+        done = await export(settings, bucket)
     except (ChainCommitError, PrometheusError, TimeoutError) as error:
         _log.exception("audit failed; the next run of this hour goes on", error=str(error))
         return 1

@@ -25,7 +25,7 @@ from lab.hosts.requirements import layout_of_this_machine, require
 #: are started again; without the host's first one no kubelet starts.
 _LOST_CGROUP: Final = 219
 _PREPARED: Final = f"""\
-for unit in headframe-lab-host.service $(systemctl --failed --no-legend --plain | awk '{{print $1}}'); do
+for unit in $(systemctl --failed --no-legend --plain | awk '{{print $1}}'); do
   [ "$(systemctl show --property ExecMainStatus --value "$unit")" != {_LOST_CGROUP} ] || systemctl start "$unit"
 done
 systemctl is-active -q headframe-lab-host || systemctl restart headframe-lab-host"""

@@ -173,6 +173,13 @@ class World:
         self._server_views = fresh
         return tuple(fresh.values())
 
+    def _active_everywhere(self, now: float) -> Counter[str]:
+        """Active copies of each chute, every miner's. A list that grew old would hold places for copies that may be
+        long gone; demand has a count of its own."""
+        if not self.sources.get(SourceName.ACTIVE_INSTANCES, Source()).is_fresh(now, self.fresh_seconds):
+            return Counter()
+        return Counter(item.chute_id for item in self.active if item.activated_at is not None)
+
     def _chutes(self, now: float, launching: list[Launch]) -> tuple[ChuteView, ...]:
         rows = self.rows.deployments
         mine = Counter(row.chute_id for row in rows if row.active and row.job_id is None)
@@ -181,10 +188,7 @@ class World:
             row.chute_id for row in rows if not row.active and row.job_id is None and row.instance_id is None
         )
         flying = Counter(launch.chute_id for launch in launching if launch.job_id is None)
-        # A list that grew old would hold places for copies that may be long gone; demand has a count of its own.
-        listed = self.sources.get(SourceName.ACTIVE_INSTANCES, Source()).is_fresh(now, self.fresh_seconds)
-        running = self.active if listed else ()
-        everywhere = Counter(item.chute_id for item in running if item.activated_at is not None)
+        everywhere = self._active_everywhere(now)
         banned = {row.chute_id for row in self.rows.chutes if row.banned}
         refused = {chute: until for chute, server, _, until in self.rows.failures if server == "*"}
         fresh: dict[str, tuple[_ChuteInputs, ChuteView]] = {}

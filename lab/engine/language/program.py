@@ -27,8 +27,8 @@ _WORKERS_PER_RESOURCE: Final = 4
 def configure(request: RunRequest, engine: str) -> None:
     """Tell the SDK who it talks to and what the stack's configuration is.
 
-    Its debug messages are not sent: three for each resource, each of which the program waits for, a fifth of a run's
-    time in the program, and the engine drops them unless it runs with `--debug`.
+    Its debug messages are not sent: three for each resource, each of which the program waits for, and the engine drops
+    them unless it runs with `--debug` (ADR 20).
     """
     pulumi.log.debug = _say_nothing
     runtime.set_all_config(dict(request.config), list(request.configSecretKeys))

@@ -5,6 +5,7 @@ Only the chain is acted: there is none here that takes extrinsics.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from app.audit import __main__ as program
 from app.audit.__main__ import AuditSettings, export
 from app.audit.chain import BittensorCommitter, ChainCommitError
+from app.audit.exporter import AuditExporter
 from app.audit.prometheus import PrometheusError
 from app.audit.report import Bucket
 from app.protocol.signing import Header
@@ -123,6 +125,20 @@ async def test_what_a_validator_missed_an_hour_ago_is_taken_up_again(
     assert await export(AuditSettings(), BUCKET)
     first, newest, again = (body for body, _ in outside.uploads)
     assert (again, newest != first, len(committed)) == (first, True, 2)
+
+
+async def test_an_earlier_hour_that_takes_too_long_does_not_fail_this_one(
+    outside: Outside, committed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(_: AuditExporter, newest: Bucket) -> list[Bucket]:
+        del newest
+        await asyncio.sleep(60)
+        return []
+
+    monkeypatch.setattr(AuditExporter, "left_over", endless)
+    monkeypatch.setattr(program, "_DEADLINE_SECONDS", 3.0)
+    assert await program._main() == 0
+    assert (len(outside.uploads), len(committed)) == (1, 1)
 
 
 async def test_the_program_says_1_when_prometheus_does_not_answer(outside: Outside, committed: list[str]) -> None:
