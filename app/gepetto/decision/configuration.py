@@ -106,6 +106,10 @@ class SafetyConfiguration(_Frozen):
     approved_until: float = Field(default=0.0, description="operator's approval to go beyond the budget, epoch seconds")
     allow_unsafe: bool = Field(default=False, description="strategies may end unpaid copies; jobs stay protected")
 
+    def most_endings(self, active: int) -> int:
+        """How many copies may be ended in one window, of so many active ones."""
+        return max(self.destructive_minimum, int(active * self.destructive_share))
+
 
 class WarmUpConfiguration(_Frozen):
     """Pulling models and images ahead of need."""

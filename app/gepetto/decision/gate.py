@@ -63,9 +63,7 @@ class _Gate:
         return self.configuration.safety.approved_until > self.snapshot.now
 
     def budget_left(self) -> int:
-        safety = self.configuration.safety
-        allowed = max(safety.destructive_minimum, int(self.active * safety.destructive_share))
-        return allowed - len(self.copies)
+        return self.configuration.safety.most_endings(self.active) - len(self.copies)
 
     def refuse(self, intent: Intent, reason: str, *, alert: bool = False) -> None:
         self.refused.append(Refusal(intent, reason, alert))

@@ -91,7 +91,8 @@ class _Task:
     def run(self) -> tuple[Result, float]:
         """The run, and its income as a share of the bound."""
         result = run_one(self.scenario, self.strategy, self.configuration)
-        return result, share_of_bound(self.scenario, result, skip_hours=self.skip_hours)
+        safety = self.configuration.safety
+        return result, share_of_bound(self.scenario, result, safety, skip_hours=self.skip_hours)
 
 
 def compare(

@@ -15,7 +15,13 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 BOUNTY_HOURS = 1.0
+_FULL_BOUNTY_SECONDS = 3 * HOUR
 _STREAMS = _DEMAND, _RIVALS, _BOUNTIES, _PICKS = 0, 1, 2, 3
+
+
+def bounty_factor(age_seconds: float) -> float:
+    """Factor on the multiplier of the copy that claims a bounty of this age (spec: gepetto 21.5)."""
+    return 1.1 + 0.4 * min(1.0, age_seconds / _FULL_BOUNTY_SECONDS)
 
 
 class MarketState:
@@ -172,4 +178,4 @@ class MarketState:
         since = float(self.bounty_since[chute])
         if not np.isfinite(since):
             return plain, plain
-        return plain * (1.1 + 0.4 * min(1.0, (now - since) / (3 * HOUR))), plain
+        return plain * bounty_factor(now - since), plain

@@ -16,14 +16,14 @@ from app.gepetto.simulator.state import Draw, EventKind, State
 #: Disturbances of servers, and the stream that picks whom they hit.
 _SERVER_DISTURBANCES = (("flap", 11), ("server", 13))
 _CHUTES_STREAM, _ROLLING_STREAM = 3, 5
-_MINIMUM_AGE_SECONDS = 63 * 60
 
 
 class Network:
     """The simulated validator's side of a run."""
 
     def __init__(self, state: State, copies: Copies) -> None:
-        self.state, self.copies, self.book = state, copies, RoomBook(state.result.room)
+        self.state, self.copies = state, copies
+        self.book = RoomBook(state.result, len(state.chutes), copies.cached_start_factor)
 
     def tick(self) -> None:
         """One run of the autoscaler; chutes whose numbers moved are looked at again."""
@@ -31,7 +31,9 @@ class Network:
         self._account(market.rules.soft_seconds)
         before = (market.target.copy(), market.rivals.copy(), market.boost.copy(), market.has_bounty.copy())
         load = np.floor(market.utilization * 10)
-        for chute in market.step(state.now):
+        ending = market.step(state.now)
+        self.book.note_bounties(state)
+        for chute in ending:
             self._scale_down(chute)
         moved = (before[0] != market.target) | (before[1] != market.rivals) | (before[2] != market.boost)
         moved |= (before[3] != market.has_bounty) | market.has_bounty | (load != np.floor(market.utilization * 10))
@@ -43,12 +45,10 @@ class Network:
         state.schedule.push(state.now + market.rules.soft_seconds, EventKind.TICK)
 
     def _scale_down(self, chute: int) -> None:
-        """The validator ends one of our copies that is old enough, drawn by lot; that is paid."""
+        """The validator ends one of our copies, drawn by lot; that is paid, however young it is."""
         state = self.state
-        old = [copy for copy in state.running() if copy.chute == chute]
-        old = [copy for copy in old if state.now - (copy.activated_at or 0.0) >= _MINIMUM_AGE_SECONDS]
-        if old:
-            self.copies.end(min(old, key=lambda copy: state.random(copy, Draw.PICK)), by_validator=True)
+        running = [copy for copy in state.running() if copy.chute == chute]
+        self.copies.end(min(running, key=lambda copy: state.random(copy, Draw.PICK)), by_validator=True)
 
     def _rolling(self) -> None:
         state, market = self.state, self.state.market
@@ -118,4 +118,4 @@ class Network:
             line[hour] += gpus * seconds / HOUR
         if result.filled_at is None and free["no_room_or_fit"] <= 0.1 * state.scenario.gpus:
             result.filled_at = state.now
-        self.book.note(state, self.copies.cached_start_factor)
+        self.book.note(state)

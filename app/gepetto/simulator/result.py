@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Bounty:
+    """A private chute that asked for a copy at `born_at`; its quickest mean start then took `start_seconds`."""
+
+    chute: int
+    born_at: float
+    start_seconds: float
+
+
 @dataclass
 class HourRoom:
     """Sums over the autoscaler's runs of one hour; `ticks` of them. Rates are the highest of the hour.
 
     Attributes:
-        copies: how many copies of each chute there was room for.
+        copies: how many copies of each public chute had a place within its target.
+        openings: how many places of public chutes became open.
         claimed: multiplier of a new copy, with its bounty.
         plain: the same without a bounty.
         there: how many runs found each server healthy, or with copies that run on.
@@ -27,6 +37,7 @@ class HourRoom:
     plain: Floats
     there: Floats
     start_seconds: Floats
+    openings: float = 0.0
     ticks: int = 0
 
     @classmethod
@@ -61,6 +72,7 @@ class Result:
     hourly: list[float] = field(default_factory=list)
     idle_hourly: dict[str, list[float]] = field(default_factory=dict)
     room: list[HourRoom] = field(default_factory=list, repr=False)
+    bounties: list[Bounty] = field(default_factory=list, repr=False)
 
     @property
     def per_gpu_hour(self) -> float:

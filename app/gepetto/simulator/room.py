@@ -1,106 +1,69 @@
 """What a miner could have had in each hour of a run, written down for the bound (spec: gepetto 25.4). Changes nothing.
 
-For those who cannot foresee: a bounty that another miner won counts by the chance that the best start had, less what a
-start of ours that lost has used up of it (`chance`).
+Other miners' copies and the validator's targets are those of the run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from app.gepetto.simulator.chance import after_losing, before_others, best_chance, ready
-from app.gepetto.simulator.result import Floats, HourRoom
+from app.gepetto.simulator.market import bounty_factor
+from app.gepetto.simulator.result import Bounty, Floats, HourRoom, Result
 from app.gepetto.simulator.scenario import HOUR
 from app.gepetto.simulator.state import State
 
 
-class Tries:
-    """Our starts for the bounties of each chute that began before anybody else could have won; 0 where there was none.
-
-    A later one, or a second one, is not counted, so that what is left of the chance is rather too much than too little.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.chances: Floats = np.zeros(count)
-        self.ready: Floats = np.zeros(count)
-        self._since: Floats = np.full(count, np.nan)
-
-    def look(self, state: State) -> None:
-        """Take in new bounties, and the starts that are under way; `ready` is the chance that they were over by now."""
-        market = state.market
-        born = market.has_bounty & (market.bounty_since != self._since)
-        self._since = np.where(born, market.bounty_since, self._since)
-        self.chances = np.where(born, 0.0, self.chances)
-        self.ready = np.zeros(len(self.ready))
-        for view in state.views.values():
-            if not view.public and not view.active:
-                self._start(state, view.id)
-
-    def _start(self, state: State, copy_id: str) -> None:
-        market, copy = state.market, state.copies[copy_id]
-        chute, rules = copy.chute, state.market.rules
-        late = copy.begins_at - self._since[chute]
-        if not market.has_bounty[chute] or not 0 <= late < rules.soft_seconds:
-            return
-        usual = np.asarray([copy.usual_seconds])
-        failure = rules.launch_failure + state.scenario.servers[copy.server].failure_rate
-        self.chances[chute] = float(before_others(usual, rules, late)[0]) * max(0.0, 1 - failure)
-        self.ready[chute] = float(ready(np.asarray([state.now - copy.begins_at]), usual)[0])
-
-
-@dataclass
 class RoomBook:
-    """The hours of one run."""
+    """Hours and bounties of one run, kept in its result. `cached_start_factor` shortens a start where the model is."""
 
-    hours: list[HourRoom] = field(default_factory=list)
-    _lingering: Floats = field(default_factory=lambda: np.zeros(0))
-    _tries: Tries = field(default_factory=lambda: Tries(0))
+    def __init__(self, result: Result, chutes: int, cached_start_factor: float) -> None:
+        self.result, self.cached_start_factor = result, cached_start_factor
+        self._within: Floats = np.zeros(chutes)
+        self._wanted: Floats = np.zeros(chutes)
+        self._ours: Floats = np.zeros(chutes)
+        self._bounty_since: Floats = np.full(chutes, np.inf)
 
-    def note(self, state: State, cached_start_factor: float) -> None:
-        """Add the present moment."""
-        market, hour = state.market, int(state.now // HOUR)
-        count = len(state.chutes)
-        while len(self.hours) <= hour:
-            self.hours.append(HourRoom.empty(count, len(state.servers)))
-        room = self.hours[hour]
-        starts = _start_seconds(state, cached_start_factor)
+    def note(self, state: State) -> None:
+        """Add the moment before a run of the autoscaler to its hour."""
+        market, hours, hour = state.market, self.result.room, int(state.now // HOUR)
+        while len(hours) <= hour:
+            hours.append(HourRoom.empty(len(state.chutes), len(state.servers)))
+        room = hours[hour]
         plain = market.base * market.boost
-        age = np.where(market.has_bounty, state.now - np.where(market.has_bounty, market.bounty_since, 0.0), 0.0)
-        bonus = np.where(market.has_bounty, 1.1 + 0.4 * np.minimum(1.0, age / (3 * HOUR)), 1.0)
-        room.copies += np.where(market.public, self._public(state), self._private(state, starts, age))
+        bonus = [bounty_factor(state.now - since) if np.isfinite(since) else 1.0 for since in market.bounty_since]
+        self._places(state, room)
         room.claimed = np.maximum(room.claimed, plain * bonus)
         room.plain = np.maximum(room.plain, plain)
         room.there += [view.healthy or view.free < view.gpu_total for view in state.servers]
-        room.start_seconds = np.minimum(room.start_seconds, starts)
+        room.start_seconds = np.minimum(room.start_seconds, self._start_seconds(state))
         room.ticks += 1
 
-    def _public(self, state: State) -> Floats:
-        """Up to one beyond the target, less the others' copies; a copy too many goes slowly, a fifth per full run."""
+    def note_bounties(self, state: State) -> None:
+        """Add those that were born in the autoscaler's run that has just been."""
+        since = state.market.bounty_since
+        born = ~state.market.public & np.isfinite(since) & (since != self._bounty_since)
+        if born.any():
+            seconds = self._start_seconds(state)
+            self.result.bounties += [Bounty(int(i), float(since[i]), float(seconds[i])) for i in np.flatnonzero(born)]
+        self._bounty_since = since.copy()
+
+    def _places(self, state: State, room: HourRoom) -> None:
+        """Up to the target, less the others' copies; a copy too many goes slowly, a fifth per full run.
+
+        A place becomes open where there is one more of them, and where a copy of ours is gone.
+        """
         market = state.market
-        wanted = np.maximum(market.target + 1 - market.rivals, market.ours).astype(np.float64)
-        if not len(self._lingering):
-            self._lingering = wanted
+        wanted = np.where(market.public, np.maximum(market.target - market.rivals, market.ours), 0).astype(np.float64)
         full_run = state.now % market.rules.full_seconds < market.rules.soft_seconds
-        excess = np.maximum(0.0, self._lingering - wanted)
-        self._lingering = np.maximum(wanted, self._lingering - (np.ceil(excess / 5) if full_run else 0.0))
-        return self._lingering
+        excess = np.maximum(0.0, self._within - wanted)
+        self._within = np.maximum(wanted, self._within - (np.ceil(excess / 5) if full_run else 0.0))
+        more, lost = np.maximum(0.0, wanted - self._wanted), np.maximum(0.0, self._ours - market.ours)
+        self._wanted, self._ours = wanted, market.ours.astype(np.float64)
+        room.copies += self._within
+        room.openings += float((more + lost)[market.public].sum())
 
-    def _private(self, state: State, starts: Floats, age: Floats) -> Floats:
-        """One active copy where it is ours; else the chance that the best start would have made one by now."""
-        market = state.market
-        if len(self._tries.chances) != len(starts):
-            self._tries = Tries(len(starts))
-        self._tries.look(state)
-        waiting = after_losing(ready(age, starts), self._tries.ready)
-        lost = np.where(market.rivals > 0, after_losing(best_chance(starts, market.rules), self._tries.chances), 0.0)
-        return np.where(market.ours > 0, 1.0, np.where(market.has_bounty, waiting, lost))
-
-
-def _start_seconds(state: State, cached_start_factor: float) -> Floats:
-    """Mean seconds of a start of each chute where its model lies, or anywhere."""
-    lying = {name for models in state.cached for name in models}
-    return np.asarray(
-        [c.start_seconds * (cached_start_factor if c.id in lying else 1.0) for c in state.scenario.chutes]
-    )
+    def _start_seconds(self, state: State) -> Floats:
+        """Mean seconds of a start of each chute where its model lies, or anywhere."""
+        lying = {name for models in state.cached for name in models}
+        factor = self.cached_start_factor
+        return np.asarray([c.start_seconds * (factor if c.id in lying else 1.0) for c in state.scenario.chutes])
