@@ -16,7 +16,7 @@ from app.gepetto.decision.intents import Intent, Launch, Swap
 from app.gepetto.decision.memory import JsonValue
 from app.gepetto.decision.victims import Victims
 from app.gepetto.decision.virtual import VirtualFleet, choose_mask
-from app.gepetto.world.columns import Columns, Floats
+from app.gepetto.world.columns import Columns, Floats, Integers
 from app.gepetto.world.snapshot import Snapshot
 from app.gepetto.world.views import ChuteView, JobView, ServerView
 
@@ -129,10 +129,14 @@ class Strategy:
         if self._overrides("score", "rank_chutes", "rank_servers", "choose_gpus"):
             return self._launches_by_hooks(ctx, budget)
         scores = self.scores(ctx)
+        return self._in_order(ctx, np.argsort(-scores, kind="stable"), scores, budget)
+
+    def _in_order(self, ctx: Context, order: Integers, scores: Floats, budget: int) -> list[Launch]:
+        """Copies of the chutes with a score, in that order, as long as there is room for them and budget."""
         planned: list[Launch] = []
         most_free = int(ctx.fleet.free.max(initial=0))
-        for position in np.argsort(-scores, kind="stable"):
-            if not np.isfinite(scores[position]) or len(planned) >= budget or most_free == 0:
+        for position in order[np.isfinite(scores[order])]:
+            if len(planned) >= budget or most_free == 0:
                 break
             chute = int(position)
             if ctx.columns.chute_integers[chute, 0] > most_free or not self._is_wanted(ctx, chute):

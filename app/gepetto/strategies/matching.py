@@ -22,10 +22,10 @@ class Matching(ShadowPrice):
     name = "matching"
 
     def plan_launches(self, ctx: Context, budget: int) -> list[Launch]:
-        pairs = self._pairs(ctx)
         planned: list[Launch] = []
-        if len(pairs) > 1:
-            for chute, server, copies in self._solve(ctx, pairs):
+        with ctx.fleet.within_targets():
+            pairs = self._pairs(ctx)
+            for chute, server, copies in self._solve(ctx, pairs) if len(pairs) > 1 else ():
                 for _ in range(copies):
                     if len(planned) < budget and ctx.fleet.rooms[chute] > 0 and ctx.fleet.open_for(chute)[server]:
                         planned.append(ctx.fleet.launch(chute, server, self._reason(ctx, chute)))

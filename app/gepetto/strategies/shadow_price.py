@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.gepetto.decision.intents import Swap
+from app.gepetto.decision.intents import Launch, Swap
 from app.gepetto.strategies.base import Context, Strategy
-from app.gepetto.world.columns import Floats
+from app.gepetto.strategies.packing import Layout, Wish, lay_out
+from app.gepetto.world.columns import Floats, Integers
 
 
 class GreedyValue(Strategy):
@@ -18,10 +19,62 @@ class GreedyValue(Strategy):
 class ShadowPrice(Strategy):
     """Prices each GPU type by the income of its marginal candidate, and uses the least needed type that serves.
 
-    Large chutes near their target may have whole servers kept free for them (`reserve_whole_servers`).
+    Places within the targets come first, and racers get what is left. Large chutes go before small ones where that
+    fills more; near their target they may have whole servers kept free for them (`reserve_whole_servers`).
     """
 
     name = "shadow_price"
+
+    def plan_launches(self, ctx: Context, budget: int) -> list[Launch]:
+        fleet = ctx.fleet
+        if self._overrides("score", "rank_chutes", "rank_servers", "choose_gpus") or not (fleet.free > 0).any():
+            return super().plan_launches(ctx, budget)
+        scores = self.scores(ctx)
+        by_score = np.argsort(-scores, kind="stable")
+        with fleet.within_targets():
+            planned = self._in_order(ctx, self._fullest_order(ctx, by_score, scores), scores, budget)
+        return planned + self._in_order(ctx, by_score, scores, budget - len(planned))
+
+    def plan_swaps(self, ctx: Context) -> list[Swap]:
+        """Nothing is ended for a racer: it would soon be ended itself."""
+        with ctx.fleet.within_targets():
+            return super().plan_swaps(ctx)
+
+    def _fullest_order(self, ctx: Context, by_score: Integers, scores: Floats) -> Integers:
+        """By score, unless large chutes before small ones earn more in all.
+
+        Small copies end up on every server and stay, so that a large chute that earns nearly as much per GPU fits on
+        none, and GPUs stay idle once the small ones have what they want.
+        """
+        columns, fleet = ctx.columns, ctx.fleet
+        wanted = by_score[np.isfinite(scores[by_score]) & (fleet.rooms[by_score] > 0)]
+        gpus = columns.chute_integers[:, 0]
+        if not (gpus[wanted] > 1).any():
+            return by_score
+        large_first = wanted[np.argsort(-gpus[wanted], kind="stable")]
+        layout = self._layout(ctx, wanted, scores)
+        if layout.splinters and self._layout(ctx, large_first, scores).income > layout.income:
+            return large_first
+        return by_score
+
+    def _layout(self, ctx: Context, order: Integers, scores: Floats) -> Layout:
+        columns, fleet = ctx.columns, ctx.fleet
+        kinds, standing = range(len(columns.gpu_types)), fleet.standing_prices
+        choices = sorted(kinds, key=lambda kind: float(standing[kind]))
+        rows = zip(
+            columns.chute_integers[order, 0].tolist(),
+            columns.chute_integers[order, 1].tolist(),
+            fleet.rooms[order].tolist(),
+            scores[order].tolist(),
+            strict=True,
+        )
+        wishes = (
+            Wish(size, tuple(kind for kind in choices if mask >> kind & 1), copies, rate)
+            for size, mask, copies, rate in rows
+        )
+        open_rows = np.flatnonzero(fleet.placement.open_servers & (columns.server_integers[:, 0] >= 0))
+        servers = zip(columns.server_integers[open_rows, 0].tolist(), fleet.free[open_rows].tolist(), strict=True)
+        return lay_out(wishes, servers, len(kinds))
 
     def scores(self, ctx: Context) -> Floats:
         scores = super().scores(ctx)

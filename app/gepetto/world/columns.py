@@ -37,7 +37,7 @@ class Columns:
         Floats  # (n, 8): m_eff, m_target, start s, refuse_until, lifetime s or nan, success or nan, load, p90 s
     )
     chute_integers: (
-        Integers  # (n, 8): gpus, type mask, room, validator, runtime code, private tee flag, my_active, public
+        Integers  # (n, 9): gpus, type mask, room, validator, runtime code, private tee flag, my_active, public, racers
     )
     chute_blocked: Booleans  # never launchable while the view stays as it is
     server_floats: Floats  # (m, 4): cost, maintenance_at, quarantine_until, disk GB
@@ -51,10 +51,14 @@ def version_code(version: Version | None) -> int:
     return -1 if version is None else version[0] * 1_000_000 + version[1] * 1_000 + version[2]
 
 
-def room_of(chute: ChuteView) -> int:
-    """How many more copies the validator would take now, less those on their way (spec: gepetto 14.5, 22.5)."""
+def room_of(chute: ChuteView, *, racing: bool = True) -> int:
+    """How many more copies the validator would take now, less those on their way (spec: gepetto 14.5, 22.5).
+
+    For a public TEE chute that is one beyond the target, unless `racing` is false: the validator lets it start, and
+    ends one copy again once both are active.
+    """
     if chute.public:
-        room = _public_room(chute)
+        room = _public_room(chute, 1 if chute.tee and racing else 0)
     elif chute.live == 0:
         room = 1 if chute.bounty else 0
     else:
@@ -64,8 +68,7 @@ def room_of(chute: ChuteView) -> int:
     return max(0, room - chute.my_pending)
 
 
-def _public_room(chute: ChuteView) -> int:
-    racer = 1 if chute.tee else 0  # one copy beyond the target may race for a public TEE chute
+def _public_room(chute: ChuteView, racer: int) -> int:
     if chute.target is not None and chute.global_active >= chute.target:
         return 0
     if chute.target is not None:
@@ -102,6 +105,7 @@ def _chute_row(
         int(chute.tee),
         chute.my_active + chute.my_pending,
         int(chute.public),
+        room_of(chute) - room_of(chute, racing=False),
     ]
     blocked = (
         not chute.has_cords
@@ -181,7 +185,7 @@ def _build_all(snapshot: Snapshot) -> Columns:
         chute_index={chute.id: i for i, chute in enumerate(snapshot.chutes)},
         server_index={server.id: j for j, server in enumerate(snapshot.servers)},
         chute_floats=np.zeros((n, 8)),
-        chute_integers=np.zeros((n, 8), dtype=np.int64),
+        chute_integers=np.zeros((n, 9), dtype=np.int64),
         chute_blocked=np.zeros(n, dtype=np.bool_),
         server_floats=np.zeros((m, 4)),
         server_integers=np.zeros((m, 7), dtype=np.int64),
