@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 import orjson
-from sqlalchemy import text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -33,7 +33,9 @@ _OUTAGE_CAUSES: Final = (
 )
 
 
-def create_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
+def create_engine(
+    url: str | URL, *, pool_size: int = 8, command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS
+) -> AsyncEngine:
     """An engine over asyncpg whose every wait has an end and whose dead connections are noticed before use."""
     return create_async_engine(
         url,
@@ -43,7 +45,7 @@ def create_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
         pool_pre_ping=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": COMMAND_TIMEOUT_SECONDS},
+        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": command_timeout_seconds},
     )
 
 

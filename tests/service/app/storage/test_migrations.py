@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.storage.engine import create_engine
+from app.storage.engine import create_engine, lock_key
 from app.storage.migrate import migrate
 from tests.support.public_database import OLD_ROWS, OLD_SCHEMA
 
@@ -50,6 +50,20 @@ async def test_a_second_run_changes_nothing_and_parallel_runs_do_not_collide(eng
     await asyncio.gather(migrate(engine), migrate(engine))
     await migrate(engine)
     assert await rows(engine, "SELECT version_num FROM headframe_schema") == [("0004",)]
+
+
+async def test_a_program_waits_for_another_ones_revisions_longer_than_any_statement_of_its_own_may_take(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    hasty = create_engine(database_url, pool_size=1, command_timeout_seconds=0.2)
+    async with engine.begin() as other:
+        await other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrate")})
+        waiting = asyncio.create_task(migrate(hasty))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+    await waiting
+    await hasty.dispose()
+    assert await rows(engine, "SELECT count(*) FROM headframe_schema") == [(1,)]
 
 
 async def test_an_old_public_database_is_adopted_without_rewriting_rows(engine: AsyncEngine) -> None:
