@@ -4,7 +4,7 @@ Other miners' copies, the validator's targets and the moments at which bounties 
 copies may be fractional and never fail, public ones move from hour to hour at no cost and start in no time. So the true
 optimum is lower. What it does count: GPUs in whole servers, servers that are away, multipliers that copies keep from
 earlier hours, what a racer beyond the target takes, and what a bounty takes and is worth on average (`offers`).
-docs/adr/0101 has the reasons for the last two.
+docs/adr/0087 has the reasons for the last two.
 """
 
 from __future__ import annotations
