@@ -214,8 +214,11 @@ def _terminate(gate: _Gate, intent: Terminate) -> None:
     if row.job_id is not None and intent.evidence is not Evidence.OPERATOR:
         gate.refuse(intent, "a job is never ended by us")
         return
-    if row.active and not _may_end_active(gate, row, intent.evidence):
+    if row.active and (intent.evidence is Evidence.BOUNTY_LOST or not _may_end_active(gate, row, intent.evidence)):
         gate.refuse(intent, "an active copy that is unpaid, or the last one in the network")
+        return
+    if intent.evidence is Evidence.BOUNTY_LOST:
+        gate.allowed.append(intent)  # it was never active and never will be: nothing is lost, and GPUs are won
         return
     if gate.budget_left() <= 0 and not gate.approved and not intent.evidence.is_operator_word:
         gate.refuse(intent, "the destructive budget of this window is used up", alert=True)

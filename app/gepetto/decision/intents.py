@@ -17,6 +17,7 @@ class Evidence(StrEnum):
     POD_FINISHED = "pod_finished"
     START_OVERDUE = "start_overdue"
     STUB_EXPIRED = "stub_expired"
+    BOUNTY_LOST = "bounty_lost"
     PREEMPTED = "preempted"
     STRATEGY = "strategy"
     ABSENT_POD = "absent_pod"

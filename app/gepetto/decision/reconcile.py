@@ -41,6 +41,8 @@ class _Index:
     server_names: dict[str, str]
     #: Servers whose node is being emptied, by a fresh reading.
     draining: frozenset[str]
+    #: Private chutes of which other miners run all copies that the validator wants.
+    taken: frozenset[str]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> _Index:
@@ -51,6 +53,11 @@ class _Index:
             by_config={instance.config_id: instance for instance in snapshot.instances if instance.config_id},
             server_names={server.id: server.name for server in snapshot.servers},
             draining=frozenset(server.id for server in snapshot.servers if server.draining),
+            taken=frozenset(
+                chute.id
+                for chute in snapshot.chutes
+                if not chute.public and chute.target and chute.others_active >= chute.target
+            ),
         )
 
 
@@ -110,6 +117,7 @@ def _judge(state: _Pass, row: DeploymentView) -> None:
         _ordered_end(row, index.orders)
         or _observed_end(state, row, index.pods.get(row.id), instance)
         or _drained_end(row, index.draining)
+        or _lost_start(state, row, instance)
         or _absent_pod(state, row)
         or _absent_instance(state, row, instance)
     )
@@ -188,6 +196,21 @@ def _drained_end(row: DeploymentView, draining: frozenset[str]) -> Terminate | N
     if row.server_id not in draining or row.job_id is not None:
         return None
     return Terminate(row.id, Evidence.NODE_DRAINED, "its node is drained")
+
+
+def _lost_start(state: _Pass, row: DeploymentView, instance: InstanceView | None) -> Terminate | None:
+    """A start for a private chute whose copies other miners run: the validator will not activate it (spec 14.5).
+
+    No absence: the other miners' active copies are named in the validator's list. Ours are not among them.
+    """
+    waits = row.job_id is None and row.activated_at is None and not (instance is not None and instance.active)
+    started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
+    if row.public or not waits or not started or row.chute_id not in state.index.taken:
+        return None
+    names = (SourceName.ACTIVE_INSTANCES, SourceName.UTILIZATION, SourceName.INSTANCES)
+    if not state.is_seen_enough(f"lost:{row.id}", *(state.snapshot.source(name) for name in names)):
+        return None
+    return Terminate(row.id, Evidence.BOUNTY_LOST, "another miner's copy took its place")
 
 
 def _abandoned_stub(row: DeploymentView, now: float, safety: SafetyConfiguration) -> Terminate | None:

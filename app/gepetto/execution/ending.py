@@ -31,7 +31,7 @@ UNPAID_SECONDS: Final = 300.0
 PATIENCE_SECONDS: Final = 3600.0
 _FAILURES: Final = frozenset({Evidence.POD_FINISHED, Evidence.START_OVERDUE})
 #: Endings that nothing but our own wish asks for: given up where the validator will not have them.
-_WISHES: Final = frozenset({Evidence.PREEMPTED, Evidence.STRATEGY})
+_WISHES: Final = frozenset({Evidence.PREEMPTED, Evidence.STRATEGY, Evidence.BOUNTY_LOST})
 
 
 class EndingResult(StrEnum):

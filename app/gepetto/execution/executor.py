@@ -40,7 +40,11 @@ Handler = Callable[[Intent, Snapshot], Awaitable[str]]
 #: How long a key is left alone after a fault: the first time, and at most.
 FAULT_SECONDS: Final = (30.0, 1800.0)
 #: How long after a live source said otherwise, or did not answer: asking again at once would use up the budget.
-PAUSES: Final[Mapping[str, float]] = {EndingResult.UNFOUNDED.value: 300.0, EndingResult.VETOED.value: 15.0}
+PAUSES: Final[Mapping[str, float]] = {
+    EndingResult.UNFOUNDED.value: 300.0,
+    EndingResult.KEPT.value: 300.0,
+    EndingResult.VETOED.value: 15.0,
+}
 GONE: Final = "gone"
 
 

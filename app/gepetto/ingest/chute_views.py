@@ -20,11 +20,12 @@ class Bounty:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Copies of one chute: ours that are active, ours on their way, everybody's that are active."""
+    """Copies of one chute: ours that are active, ours on their way, everybody's and other miners' that are active."""
 
     active: int
     pending: int
     everywhere: int
+    others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +107,5 @@ def chute_view(
         my_active=counts.active,
         my_pending=counts.pending,
         global_active=counts.everywhere,
+        others_active=counts.others,
     )

@@ -173,12 +173,14 @@ class World:
         self._server_views = fresh
         return tuple(fresh.values())
 
-    def _active_everywhere(self, now: float) -> Counter[str]:
-        """Active copies of each chute, every miner's. A list that grew old would hold places for copies that may be
-        long gone; demand has a count of its own."""
+    def _active_everywhere(self, now: float) -> tuple[Counter[str], Counter[str]]:
+        """Active copies of each chute, every miner's and the other miners'. A list that grew old would hold places for
+        copies that may be long gone; demand has a count of its own."""
         if not self.sources.get(SourceName.ACTIVE_INSTANCES, Source()).is_fresh(now, self.fresh_seconds):
-            return Counter()
-        return Counter(item.chute_id for item in self.active if item.activated_at is not None)
+            return Counter(), Counter()
+        active = [item for item in self.active if item.activated_at is not None]
+        others = Counter(item.chute_id for item in active if item.miner_hotkey != self.hotkey)
+        return Counter(item.chute_id for item in active), others
 
     def _chutes(self, now: float, launching: list[Launch]) -> tuple[ChuteView, ...]:
         rows = self.rows.deployments
@@ -188,12 +190,14 @@ class World:
             row.chute_id for row in rows if not row.active and row.job_id is None and row.instance_id is None
         )
         flying = Counter(launch.chute_id for launch in launching if launch.job_id is None)
-        everywhere = self._active_everywhere(now)
+        everywhere, others = self._active_everywhere(now)
         banned = {row.chute_id for row in self.rows.chutes if row.banned}
         refused = {chute: until for chute, server, _, until in self.rows.failures if server == "*"}
         fresh: dict[str, tuple[_ChuteInputs, ChuteView]] = {}
         for chute_id, (validator, record) in self.chutes.items():
-            counts = Counts(mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id])
+            counts = Counts(
+                mine[chute_id], pending[chute_id] + flying[chute_id], everywhere[chute_id], others[chute_id]
+            )
             inputs: _ChuteInputs = (
                 validator,
                 record,

@@ -133,6 +133,7 @@ class State:
             utilization=min(1.0, float(market.utilization[row])),
             my_active=int(market.ours[row]),
             global_active=int(market.active[row]),
+            others_active=int(market.rivals[row]),
             start_seconds=model.start_seconds,
             refuse_until=self.refused.get(row, 0.0),
             runtime_version=(0, 6, 0),

@@ -75,6 +75,7 @@ class ChuteView:
 
     `live` counts every miner's copies at the validator, ours included; `my_pending` counts copies of ours that are on
     their way and that `live` does not hold yet. `allowance` and `target` are None where the validator did not say.
+    `global_active` and `others_active` are 0 while the validator's list of active instances is old.
     """
 
     id: str
@@ -107,6 +108,7 @@ class ChuteView:
     my_active: int = 0
     my_pending: int = 0
     global_active: int = 0
+    others_active: int = 0
     start_seconds: float = 300.0
     start_seconds_p90: float = 900.0
     lifetime_seconds: float | None = None
