@@ -92,7 +92,7 @@ class _Supply:
 
     def ready(self, program: Program, hour: int, kind: str, gpus: int) -> Entry:
         """What a start takes that begins when its bounty is born: a chance of its own, out of the ready GPUs' mean."""
-        ended = gpus * (self.endings + self.rooms[hour].openings) * self.scenario.market.soft_seconds / HOUR
+        ended = gpus * (self.endings + self.rooms[hour].opened) * self.scenario.market.soft_seconds / HOUR
         return program.row(ended, [(self._ready[hour, kind], -1.0)]), float(gpus)
 
 
@@ -110,7 +110,7 @@ def _public_copies(program: Program, supply: _Supply, hour: int, rates: Floats) 
     gives the rest of the time between two full runs at most. A place becomes open by itself, or by ending a copy.
     """
     room, market = supply.rooms[hour], supply.scenario.market
-    openings = program.row(supply.endings + room.openings)
+    opened = program.row(supply.endings + room.opened)
     for position in np.flatnonzero(room.copies > 0):
         chute, rate = supply.scenario.chutes[position], float(rates[position])
         places, turns = program.row(room.copies[position] / room.ticks), program.row(1.0)
@@ -121,7 +121,7 @@ def _public_copies(program: Program, supply: _Supply, hour: int, rates: Floats) 
             program.column(rate, [(places, 1.0), *supply.taken(hour, kind, chute.gpu_count, 1.0)])
             if left > 0:
                 taken = supply.taken(hour, kind, chute.gpu_count, 1 + 2 * start / left)
-                race = [(places, start / left), (turns, market.full_seconds / left), (openings, HOUR / left)]
+                race = [(places, start / left), (turns, market.full_seconds / left), (opened, HOUR / left)]
                 program.column(rate * (1 + pay), [*race, *taken])
 
 

@@ -25,7 +25,7 @@ class HourRoom:
 
     Attributes:
         copies: how many copies of each public chute had a place within its target.
-        openings: how many places of public chutes became open.
+        opened: how many places of public chutes became open.
         claimed: multiplier of a new copy, with its bounty.
         plain: the same without a bounty.
         there: how many runs found each server healthy, or with copies that run on.
@@ -37,7 +37,7 @@ class HourRoom:
     plain: Floats
     there: Floats
     start_seconds: Floats
-    openings: float = 0.0
+    opened: float = 0.0
     ticks: int = 0
 
     @classmethod

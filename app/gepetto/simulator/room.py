@@ -60,7 +60,7 @@ class RoomBook:
         more, lost = np.maximum(0.0, wanted - self._wanted), np.maximum(0.0, self._ours - market.ours)
         self._wanted, self._ours = wanted, market.ours.astype(np.float64)
         room.copies += self._within
-        room.openings += float((more + lost)[market.public].sum())
+        room.opened += float((more + lost)[market.public].sum())
 
     def _start_seconds(self, state: State) -> Floats:
         """Mean seconds of a start of each chute where its model lies, or anywhere."""

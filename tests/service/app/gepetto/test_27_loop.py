@@ -34,7 +34,7 @@ from app.observe.readings import ObservationUnavailableError
 from app.protocol.channels import SCHEDULER_REASONS
 from app.protocol.chutes import ChuteRecord, NodeSelector, Utilization
 from app.protocol.events import Event, Reason, understand
-from app.protocol.instances import InstanceRecord, LaunchConfig
+from app.protocol.instances import ActiveInstance, InstanceRecord, LaunchConfig
 from app.protocol.servers import RemoteServer
 from app.protocol.wire import driver_gpu_id
 from app.storage import intents as requests
@@ -168,6 +168,34 @@ async def test_27_06_a_thousand_bounties_are_one_decision(gepetto: Gepetto, stag
     assert await stage.count("deployments", "chute_id = 'chute-001'") == 1
     launched = [intent for intent in gepetto.last_intents if "chute-001" in intent.key]
     assert launched == []
+
+
+async def test_a_start_for_a_bounty_that_another_miner_won_gives_its_gpu_back(gepetto: Gepetto, stage: Stage) -> None:
+    await gepetto.intake.apply(
+        event(Reason.BOUNTY_CHANGE, chute_id="chute-001", bounty_boost=1.4, effective_multiplier=1.26)
+    )
+    await settle(gepetto)
+    await gepetto.read_rows()
+    [row] = [one for one in gepetto.world.rows.deployments if one.chute_id == "chute-001"]
+    own = {"miner_hotkey": HOTKEY, "instance_id": "i1", "chute_id": "chute-001", "config_id": row.config_id}
+    await gepetto.intake.apply(event(Reason.INSTANCE_CREATED, **own))
+    stage.validator.instance_list = [
+        InstanceRecord(instance_id="i1", chute_id="chute-001", config_id=row.config_id, active=False)
+    ]
+    stage.validator.usage.append(Utilization(chute_id="chute-001", target_count=1, total_instance_count=2))
+    stage.validator.active_list = [
+        ActiveInstance(
+            instance_id="theirs", chute_id="chute-001", miner_hotkey="5Other", activated_at="2026-01-01T00:00:00Z"
+        )
+    ]
+    for left in (1, 0):  # one reading is not enough
+        gepetto.clock.now += 30  # type: ignore[attr-defined]
+        await gepetto.readers[VALIDATOR].refresh()
+        await gepetto.read_clusters()
+        await settle(gepetto)
+        assert await stage.count("deployments", "chute_id = 'chute-001'") == left
+    assert ("delete_instance", "i1") in stage.validator.calls
+    assert await stage.count("deployments", "chute_id = 'chute-000'") == 3
 
 
 async def test_27_07_jobs_are_run_marked_and_ended_by_their_event(gepetto: Gepetto, stage: Stage) -> None:

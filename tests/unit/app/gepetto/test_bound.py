@@ -29,12 +29,10 @@ def scenario(*chutes: ChuteModel, gpus: tuple[int, ...] = (8,)) -> Scenario:
     return Scenario(Preset.MIXED, 1, 3600.0, servers, chutes)
 
 
-def room(
-    world: Scenario, copies: list[float], rates: list[float], there: float = 1.0, openings: float = 0.0
-) -> HourRoom:
+def room(world: Scenario, copies: list[float], rates: list[float], there: float = 1.0, opened: float = 0.0) -> HourRoom:
     return HourRoom(
         np.asarray(copies) * 30, np.asarray(rates), np.ones(len(rates)), np.full(len(world.servers), 30 * there),
-        np.full(len(rates), 360.0), openings, 30,
+        np.full(len(rates), 360.0), opened, 30,
     )  # fmt: skip
 
 
@@ -71,13 +69,13 @@ def test_a_racer_takes_an_open_place_two_starts_and_leaves_with_the_full_run() -
     world = scenario(chute(0, 1))
     pay = 2 * 0.3 * 0.7 * 360
     assert bound(world, room(world, [2], [1.0])) == pytest.approx(2.0)
-    one = bound(world, room(world, [2], [1.0], openings=1.0))
+    one = bound(world, room(world, [2], [1.0], opened=1.0))
     assert one == pytest.approx(2.0 + (840 - 360 + pay) / HOUR)
-    many = bound(world, room(world, [2], [1.0], openings=50.0))
+    many = bound(world, room(world, [2], [1.0], opened=50.0))
     assert many == pytest.approx(2.0 + 3 * (840 - 360 + pay) / HOUR)  # one racer at a time, three full runs an hour
     ended = bound(world, room(world, [2], [1.0]), safety=SafetyConfiguration(destructive_share=0.0))
     assert ended == pytest.approx(many)  # one ending in ten minutes opens places too
-    assert bound(scenario(chute(0, 1), gpus=(2,)), room(world, [2], [1.0], openings=1.0)) < one  # it needs GPUs
+    assert bound(scenario(chute(0, 1), gpus=(2,)), room(world, [2], [1.0], opened=1.0)) < one  # it needs GPUs
 
 
 def test_a_bounty_is_worth_its_best_start_where_a_gpu_stands_ready() -> None:
