@@ -18,6 +18,7 @@ _BEHIND = {
     "rank_servers": {"optimal_scale_up_server"},
     "on_bounty": {"bounty_changed", "scale_chute"},
     "on_new_chute": {"chute_created"},
+    "choose_victims": {"preempting_deploy"},
 }
 
 

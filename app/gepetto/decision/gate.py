@@ -18,6 +18,7 @@ from app.gepetto.decision.intents import (
     Terminate,
 )
 from app.gepetto.decision.victims import may_be_victim
+from app.gepetto.world.columns import is_taken
 from app.gepetto.world.snapshot import Snapshot, SourceName
 from app.gepetto.world.views import NOTHING, ChuteView, DeploymentState, DeploymentView, ServerView
 
@@ -217,14 +218,19 @@ def _terminate(gate: _Gate, intent: Terminate) -> None:
     if row.active and (intent.evidence is Evidence.BOUNTY_LOST or not _may_end_active(gate, row, intent.evidence)):
         gate.refuse(intent, "an active copy that is unpaid, or the last one in the network")
         return
-    if intent.evidence is Evidence.BOUNTY_LOST:
-        gate.allowed.append(intent)  # it was never active and never will be: nothing is lost, and GPUs are won
+    if intent.evidence is Evidence.BOUNTY_LOST and _is_lost(gate, row):
+        gate.allowed.append(intent)  # nothing that earns is ended, and GPUs are won
         return
     if gate.budget_left() <= 0 and not gate.approved and not intent.evidence.is_operator_word:
         gate.refuse(intent, "the destructive budget of this window is used up", alert=True)
         return
     gate.copies.append(gate.snapshot.now)
     gate.allowed.append(intent)
+
+
+def _is_lost(gate: _Gate, row: DeploymentView) -> bool:
+    chute = gate.chutes.get(row.chute_id)
+    return not row.public and chute is not None and is_taken(chute)
 
 
 def _may_end_active(gate: _Gate, row: DeploymentView, evidence: Evidence) -> bool:

@@ -19,6 +19,7 @@ from app.gepetto.decision.intents import (
     Terminate,
 )
 from app.gepetto.decision.memory import Memory, Sighting
+from app.gepetto.world.columns import is_taken
 from app.gepetto.world.snapshot import Snapshot, SourceName, cluster_source
 from app.gepetto.world.views import DeploymentState, DeploymentView, InstanceView, OrderKind, PodView, Source
 
@@ -53,11 +54,7 @@ class _Index:
             by_config={instance.config_id: instance for instance in snapshot.instances if instance.config_id},
             server_names={server.id: server.name for server in snapshot.servers},
             draining=frozenset(server.id for server in snapshot.servers if server.draining),
-            taken=frozenset(
-                chute.id
-                for chute in snapshot.chutes
-                if not chute.public and chute.target and chute.others_active >= chute.target
-            ),
+            taken=frozenset(chute.id for chute in snapshot.chutes if is_taken(chute)),
         )
 
 

@@ -80,7 +80,8 @@ class Ender:
         except UnavailableError as error:
             log.info("an ending waits for its cluster or validator", deployment=row.id, reason=str(error))
             return EndingResult.VETOED
-        if not await self.store.drain(row.id, evidence.value, intent.reason):
+        starting_only = evidence is Evidence.BOUNTY_LOST
+        if not await self.store.drain(row.id, evidence.value, intent.reason, starting_only=starting_only):
             return EndingResult.ALREADY
         if evidence in _FAILURES and row.job_id is None and not row.has_paid(self.clock()):
             await self.store.remember_failure(row.chute_id, row.server_id, intent.reason, UNPAID_SECONDS)
@@ -96,6 +97,9 @@ class Ender:
             log.error("an ending is abandoned: its server was taken out", deployment=entry.deployment_id)
             await self.store.close(entry.deployment_id, JournalStep.ABANDONED, "its row and its server have gone")
             return EndingResult.ABANDONED
+        if entry.active and entry.evidence == Evidence.BOUNTY_LOST:
+            await self.store.close(entry.deployment_id, JournalStep.KEPT, "it has become active all the same")
+            return EndingResult.KEPT
         try:
             refusal = await self._delete_instance(entry)
             if refusal is not None and entry.evidence in _WISHES:

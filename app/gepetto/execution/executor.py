@@ -48,6 +48,12 @@ PAUSES: Final[Mapping[str, float]] = {
 GONE: Final = "gone"
 
 
+def _pause_keys(intent: Intent) -> tuple[str, ...]:
+    """The key that faults pause, and the one that results pause; the same where an intent names no evidence."""
+    evidence = getattr(intent, "evidence", None)
+    return (intent.key,) if evidence is None else (intent.key, f"{intent.key}:{evidence}")
+
+
 def _quiet(intent: Intent, result: str) -> None:
     log.debug("intent done", intent=intent.key, result=result)
 
@@ -90,8 +96,11 @@ class Executor:
         self.fault(work, error)
 
     def is_open_to(self, intent: Intent) -> bool:
-        """Whether an intent would be taken up: its key is not under way, and not left alone after a fault."""
-        return intent.key not in self.in_flight and self.pauses.is_over(intent.key)
+        """Whether an intent would be taken up: its key is not under way, and not left alone for a while.
+
+        What a live source or a validator's no has put off is put off for that evidence alone.
+        """
+        return intent.key not in self.in_flight and all(self.pauses.is_over(key) for key in _pause_keys(intent))
 
     def submit(self, intents: tuple[Intent, ...], snapshot: Snapshot) -> int:
         """Queue intents that are open to be taken up; returns how many were."""
@@ -145,7 +154,7 @@ class Executor:
             return f"error: {name}"
         self.pauses.well(intent.key)
         if result in PAUSES:
-            self.pauses.pause(intent.key, PAUSES[result])
+            self.pauses.pause(_pause_keys(intent)[-1], PAUSES[result])
         return result
 
     async def _back_off(self, intent: Intent, name: str, error: Exception) -> None:

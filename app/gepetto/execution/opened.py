@@ -12,7 +12,8 @@ from app.storage.journal import JournalKind, JournalStep
 
 _OPEN: Final = text("""
 SELECT j.deployment_id, j.kind, j.step, j.server_id, j.chute_id, j.evidence, d.job_id, d.instance_id, d.validator,
-       s.ip_address AS host, d.deployment_id IS NOT NULL AS has_row, s.server_id IS NOT NULL AS has_server,
+       coalesce(d.active, false) AS active, s.ip_address AS host,
+       d.deployment_id IS NOT NULL AS has_row, s.server_id IS NOT NULL AS has_server,
        extract(epoch FROM now() - j.created_at)::float8 AS age_seconds
   FROM gepetto_journal j
   LEFT JOIN deployments d USING (deployment_id) LEFT JOIN servers s ON s.server_id = j.server_id
@@ -24,7 +25,8 @@ SELECT j.deployment_id, j.kind, j.step, j.server_id, j.chute_id, j.evidence, d.j
 class OpenEntry:
     """A launch or ending that was begun and not finished.
 
-    `has_row` and `has_server` say whether its rows are still there; `age_seconds` counts from its first step.
+    `active` says whether its copy is by now. `has_row` and `has_server` say whether its rows are still there;
+    `age_seconds` counts from its first step.
     """
 
     deployment_id: str
@@ -40,6 +42,7 @@ class OpenEntry:
     has_row: bool = True
     has_server: bool = True
     age_seconds: float = 0.0
+    active: bool = False
 
 
 async def read_open(connection: AsyncConnection, deployment_id: str | None = None) -> tuple[OpenEntry, ...]:

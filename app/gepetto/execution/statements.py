@@ -76,7 +76,7 @@ UPDATE gepetto_journal SET step = 'launched', updated_at = now(), done_at = now(
 DRAIN: Final = text("""
 INSERT INTO gepetto_journal (deployment_id, kind, step, server_id, chute_id, evidence, detail)
 SELECT deployment_id, 'terminate', 'draining', server_id, chute_id, :evidence, :detail
-  FROM deployments WHERE deployment_id = :deployment_id
+  FROM deployments WHERE deployment_id = :deployment_id AND NOT (active AND :starting_only)
 ON CONFLICT DO NOTHING RETURNING 1
 """)
 

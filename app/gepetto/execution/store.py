@@ -105,9 +105,14 @@ class Store:
             is not None
         )
 
-    async def drain(self, deployment_id: str, evidence: str, detail: str) -> bool:
-        """Begin an ending. False: the row is unknown, or its ending has begun already."""
-        values = {"deployment_id": deployment_id, "evidence": evidence, "detail": detail}
+    async def drain(self, deployment_id: str, evidence: str, detail: str, *, starting_only: bool = False) -> bool:
+        """Begin an ending. False: the row is unknown, its ending has begun already, or (if asked for) it is active."""
+        values = {
+            "deployment_id": deployment_id,
+            "evidence": evidence,
+            "detail": detail,
+            "starting_only": starting_only,
+        }
         return await self._one(statements.DRAIN, values) is not None
 
     async def remove(self, deployment_id: str, step: JournalStep, detail: str | None = None) -> None:

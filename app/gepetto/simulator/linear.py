@@ -42,11 +42,13 @@ class Program:
         self._taken.append(taken)
 
     def maximum(self) -> float:
-        """The most that it can be worth.
+        """The most that it can be worth; nothing without quantities.
 
         Raises:
             ValueError: no quantities keep the limits, or the worth has none; the solver's words are in the message.
         """
+        if not self._worth:
+            return 0.0
         shape = (len(self._limits), len(self._worth))
         taken = coo_array((self._taken, (self._rows, self._columns)), shape).tocsr()
         solved = linprog(-np.asarray(self._worth), A_ub=taken, b_ub=np.asarray(self._limits), method="highs")

@@ -26,25 +26,27 @@ class HourRoom:
     Attributes:
         copies: how many copies of each public chute had a place within its target.
         opened: how many places of public chutes became open.
+        gone: how many public copies of ours ended, for whatever reason.
         claimed: multiplier of a new copy, with its bounty.
-        plain: the same without a bounty.
+        refreshed: the same without a bounty as the hour began, which older copies are brought up to.
         there: how many runs found each server healthy, or with copies that run on.
         start_seconds: the shortest mean start of each chute, over where its model lay.
     """
 
     copies: Floats
     claimed: Floats
-    plain: Floats
+    refreshed: Floats
     there: Floats
     start_seconds: Floats
     opened: float = 0.0
+    gone: float = 0.0
     ticks: int = 0
 
     @classmethod
     def empty(cls, chutes: int, servers: int) -> HourRoom:
         """An hour of which nothing is known yet."""
-        copies, claimed, plain = (np.zeros(chutes) for _ in range(3))
-        return cls(copies, claimed, plain, np.zeros(servers), np.full(chutes, np.inf))
+        copies, claimed, refreshed = (np.zeros(chutes) for _ in range(3))
+        return cls(copies, claimed, refreshed, np.zeros(servers), np.full(chutes, np.inf))
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What a miner could have had in each hour of a run, written down for the bound (spec: gepetto 25.4). Changes nothing.
 
-Other miners' copies and the validator's targets are those of the run.
+Other miners' copies, the validator's targets, and where models lay are those of the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class RoomBook:
         bonus = [bounty_factor(state.now - since) if np.isfinite(since) else 1.0 for since in market.bounty_since]
         self._places(state, room)
         room.claimed = np.maximum(room.claimed, plain * bonus)
-        room.plain = np.maximum(room.plain, plain)
+        if not room.ticks:
+            room.refreshed = plain
         room.there += [view.healthy or view.free < view.gpu_total for view in state.servers]
         room.start_seconds = np.minimum(room.start_seconds, self._start_seconds(state))
         room.ticks += 1
@@ -53,14 +54,16 @@ class RoomBook:
         A place becomes open where there is one more of them, and where a copy of ours is gone.
         """
         market = state.market
-        wanted = np.where(market.public, np.maximum(market.target - market.rivals, market.ours), 0).astype(np.float64)
+        wanted = np.where(market.public, np.maximum(market.target - market.rivals, 0), 0).astype(np.float64)
         full_run = state.now % market.rules.full_seconds < market.rules.soft_seconds
         excess = np.maximum(0.0, self._within - wanted)
         self._within = np.maximum(wanted, self._within - (np.ceil(excess / 5) if full_run else 0.0))
         more, lost = np.maximum(0.0, wanted - self._wanted), np.maximum(0.0, self._ours - market.ours)
         self._wanted, self._ours = wanted, market.ours.astype(np.float64)
         room.copies += self._within
-        room.opened += float((more + lost)[market.public].sum())
+        gone = float(lost[market.public].sum())
+        room.opened += float(more.sum()) + gone
+        room.gone += gone
 
     def _start_seconds(self, state: State) -> Floats:
         """Mean seconds of a start of each chute where its model lies, or anywhere."""

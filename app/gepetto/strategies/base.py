@@ -139,7 +139,8 @@ class Strategy:
             if len(planned) >= budget or most_free == 0:
                 break
             chute = int(position)
-            if ctx.columns.chute_integers[chute, 0] > most_free or not self._is_wanted(ctx, chute):
+            has_room = ctx.fleet.rooms[chute] > 0 and ctx.columns.chute_integers[chute, 0] <= most_free
+            if not has_room or not self._is_wanted(ctx, chute):
                 continue
             planned += self._copies(ctx, chute, budget - len(planned))
             most_free = int(ctx.fleet.free.max(initial=0))

@@ -27,7 +27,8 @@ class ShadowPrice(Strategy):
 
     def plan_launches(self, ctx: Context, budget: int) -> list[Launch]:
         fleet = ctx.fleet
-        if self._overrides("score", "rank_chutes", "rank_servers", "choose_gpus") or not (fleet.free > 0).any():
+        own_order = self._overrides("score", "scores", "rank_chutes", "rank_servers", "choose_gpus")
+        if own_order or not (fleet.free > 0).any():
             return super().plan_launches(ctx, budget)
         scores = self.scores(ctx)
         by_score = np.argsort(-scores, kind="stable")
@@ -36,7 +37,9 @@ class ShadowPrice(Strategy):
         return planned + self._in_order(ctx, by_score, scores, budget - len(planned))
 
     def plan_swaps(self, ctx: Context) -> list[Swap]:
-        """Nothing is ended for a racer: it would soon be ended itself."""
+        """Nothing is ended for a racer, which would soon be ended itself; an operator's own choice stays as it is."""
+        if self._overrides("score", "scores", "choose_victims"):
+            return super().plan_swaps(ctx)
         with ctx.fleet.within_targets():
             return super().plan_swaps(ctx)
 
@@ -51,11 +54,18 @@ class ShadowPrice(Strategy):
         gpus = columns.chute_integers[:, 0]
         if not (gpus[wanted] > 1).any():
             return by_score
-        large_first = wanted[np.argsort(-gpus[wanted], kind="stable")]
         layout = self._layout(ctx, wanted, scores)
-        if layout.splinters and self._layout(ctx, large_first, scores).income > layout.income:
+        if not layout.splinters:
+            return by_score
+        wanted = np.asarray([chute for chute in wanted if gpus[chute] < 2 or self._may_start(ctx, int(chute))])
+        large_first = wanted[np.argsort(-gpus[wanted], kind="stable")]
+        if self._layout(ctx, large_first, scores).income > self._layout(ctx, wanted, scores).income:
             return large_first
         return by_score
+
+    def _may_start(self, ctx: Context, chute: int) -> bool:
+        """Whether any server may hold a copy, and the operator's file has nothing against it."""
+        return bool(ctx.fleet.fits(chute).any()) and self._is_wanted(ctx, chute)
 
     def _layout(self, ctx: Context, order: Integers, scores: Floats) -> Layout:
         columns, fleet = ctx.columns, ctx.fleet

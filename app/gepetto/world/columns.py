@@ -68,6 +68,11 @@ def room_of(chute: ChuteView, *, racing: bool = True) -> int:
     return max(0, room - chute.my_pending)
 
 
+def is_taken(chute: ChuteView) -> bool:
+    """Whether other miners run all copies of a private chute that its validator wants (spec: gepetto 14.5)."""
+    return not chute.public and bool(chute.target) and chute.others_active >= (chute.target or 0)
+
+
 def _public_room(chute: ChuteView, racer: int) -> int:
     if chute.target is not None and chute.global_active >= chute.target:
         return 0

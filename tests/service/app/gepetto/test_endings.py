@@ -93,6 +93,38 @@ async def test_a_copy_is_kept_where_only_we_wanted_its_end_and_the_validator_ref
     assert await stage.count("deployments", "deployment_id = 'd1'") == 1
 
 
+async def set_active(stage: Stage, *, active: bool) -> None:
+    since = "now()" if active else "NULL"
+    async with stage.engine.begin() as connection:
+        await connection.execute(text(f"UPDATE deployments SET active = {active}, activated_at = {since}"))
+
+
+async def test_a_start_that_is_given_up_goes_on_where_it_has_become_active_all_the_same(stage: Stage) -> None:
+    executor, snapshot = await launched(stage)
+    await set_active(stage, active=False)
+    lost = Terminate("d1", Evidence.BOUNTY_LOST)
+    stage.validator.refuse_deletion_with = 500
+    assert await executor.ender.end(snapshot.deployments[0], lost) is EndingResult.WAITING
+    await set_active(stage, active=True)
+    stage.validator.refuse_deletion_with = None
+    assert await executor.recover() == {"ending kept": 1}
+    assert await results(stage, snapshot, lost) == ["already"]
+    assert set((await stage.clusters.of("server-000")).jobs) == {"chute-d1"}
+    assert [name for name, _ in stage.validator.calls].count("delete_instance") == 1
+
+
+async def test_what_is_put_off_for_one_reason_is_done_for_another(stage: Stage) -> None:
+    executor, snapshot = await launched(stage)
+    await set_active(stage, active=False)
+    stage.validator.refuse_deletion_with = 403
+    found: list[str] = []
+    executor.report = lambda _, result: found.append(result)
+    for evidence in (Evidence.BOUNTY_LOST, Evidence.BOUNTY_LOST, Evidence.OPERATOR):
+        executor.submit((Terminate("d1", evidence),), snapshot)
+        await drain(executor)
+    assert found == ["kept", "done_refused"]
+
+
 @pytest.mark.parametrize("status", [401, 429, 500])
 async def test_a_refusal_that_may_pass_is_waited_for_but_not_for_ever(stage: Stage, status: int) -> None:
     executor, snapshot = await launched(stage)

@@ -66,9 +66,9 @@ class MemoryStore:
     removed: list[str] = field(default_factory=list)
     working: Working = field(default_factory=Working)
 
-    async def drain(self, deployment_id: str, evidence: str, detail: str) -> bool:
+    async def drain(self, deployment_id: str, evidence: str, detail: str, *, starting_only: bool = False) -> bool:
         row = self.rows.get(deployment_id)
-        if row is None or row.draining:
+        if row is None or row.draining or (starting_only and row.active):
             return False
         self.rows[deployment_id] = replace(row, draining=True)
         return True

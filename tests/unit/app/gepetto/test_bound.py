@@ -32,7 +32,7 @@ def scenario(*chutes: ChuteModel, gpus: tuple[int, ...] = (8,)) -> Scenario:
 def room(world: Scenario, copies: list[float], rates: list[float], there: float = 1.0, opened: float = 0.0) -> HourRoom:
     return HourRoom(
         np.asarray(copies) * 30, np.asarray(rates), np.ones(len(rates)), np.full(len(world.servers), 30 * there),
-        np.full(len(rates), 360.0), opened, 30,
+        np.full(len(rates), 360.0), opened, 0.0, 30,
     )  # fmt: skip
 
 
@@ -64,18 +64,33 @@ def test_a_chute_of_eight_gpus_fits_on_no_server_of_two_and_servers_that_were_aw
     assert bound(world, room(world, [3], [4.0], there=0.5)) == pytest.approx(2.0)
 
 
-def test_a_racer_takes_an_open_place_two_starts_and_leaves_with_the_full_run() -> None:
-    """A start takes 360 s of the 1,200 s between two full runs: 840 s are left, for which a place stood empty 360 s."""
+def test_a_racer_takes_an_open_place_two_starts_and_leaves_with_the_next_full_run() -> None:
+    """A full run comes every 1,200 s; two starts of 360 s are paid a little, and a place stood open for 252 s."""
     world = scenario(chute(0, 1))
-    pay = 2 * 0.3 * 0.7 * 360
+    gain = 1200 + 2 * 0.3 * 0.7 * 360 - 0.7 * 360
     assert bound(world, room(world, [2], [1.0])) == pytest.approx(2.0)
     one = bound(world, room(world, [2], [1.0], opened=1.0))
-    assert one == pytest.approx(2.0 + (840 - 360 + pay) / HOUR)
+    assert one == pytest.approx(2.0 + gain / HOUR)
     many = bound(world, room(world, [2], [1.0], opened=50.0))
-    assert many == pytest.approx(2.0 + 3 * (840 - 360 + pay) / HOUR)  # one racer at a time, three full runs an hour
+    assert many == pytest.approx(2.0 + 3 * gain / HOUR)  # one racer at a time, three full runs an hour
     ended = bound(world, room(world, [2], [1.0]), safety=SafetyConfiguration(destructive_share=0.0))
     assert ended == pytest.approx(many)  # one ending in ten minutes opens places too
+    before = bound(world, room(world, [2], [1.0], opened=1.0), room(world, [2], [1.0]), skip_hours=1)
+    assert before == pytest.approx(one)  # it may begin at the end of the hour in which the place became open
     assert bound(scenario(chute(0, 1), gpus=(2,)), room(world, [2], [1.0], opened=1.0)) < one  # it needs GPUs
+
+
+def test_a_start_as_long_as_the_time_between_full_runs_is_counted_too() -> None:
+    world = scenario(chute(0, 1))
+    slow = replace(room(world, [2], [1.0], opened=1.0), start_seconds=np.asarray([1200.0]))
+    assert bound(world, slow) > 2.0
+
+
+def test_a_run_below_one_hour_has_no_bound_and_reaches_it() -> None:
+    world = build(Preset.LIVE_LIKE, 1, gpus=8, chutes=16, hours=0.5)
+    result = run_one(world, "shadow_price", Configuration())
+    assert income_bound(world, result) == 0.0
+    assert share_of_bound(world, result) == 1.0
 
 
 def test_a_bounty_is_worth_its_best_start_where_a_gpu_stands_ready() -> None:

@@ -23,6 +23,12 @@ def test_a_later_row_limits_earlier_columns() -> None:
     assert program.maximum() == pytest.approx(3.0)
 
 
+def test_without_quantities_nothing_is_worth_anything() -> None:
+    program = Program()
+    program.row(1.0)
+    assert program.maximum() == 0.0
+
+
 def test_worth_without_a_limit_is_an_error_that_names_the_size() -> None:
     program = Program()
     program.column(1.0, [(program.row(1.0), 0.0)])

@@ -98,6 +98,8 @@ def test_the_gate_lets_it_pass_without_a_budget_and_never_for_an_active_copy() -
     spent = Spent(copies=(NOW - 1,) * 9)
     assert pass_gate(world(), (lost,), Configuration(), spent)[0] == (lost,)
     assert pass_gate(world(), (lost,), Configuration(), spent)[2].copies == spent.copies
+    for chute in (replace(TAKEN, others_active=0), replace(TAKEN, public=True)):  # its word alone is not enough
+        assert pass_gate(world(chute, start(chute)), (lost,), Configuration(), spent)[0] == ()
     active = world(row=make_deployment("d1", SERVER, TAKEN, 1, public=False))
     assert pass_gate(active, (lost,), Configuration(), Spent())[0] == ()
 

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.gepetto.decision.configuration import Configuration, StrategyName, WarmUpConfiguration
+from app.gepetto.decision.configuration import (
+    Configuration,
+    PlacementConfiguration,
+    StrategyName,
+    WarmUpConfiguration,
+)
 from app.gepetto.decision.decide import decide
 from app.gepetto.decision.intents import Launch, Swap
 from app.gepetto.decision.memory import Memory
+from app.gepetto.strategies.base import Context
 from app.gepetto.strategies.packing import Wish, lay_out
+from app.gepetto.strategies.shadow_price import ShadowPrice
+from app.gepetto.world.columns import Floats
 from app.gepetto.world.snapshot import Snapshot
-from tests.support.gepetto import make_chute, make_deployment, make_server, make_snapshot
+from app.gepetto.world.views import ChuteView, Failure
+from tests.support.gepetto import NOW, make_chute, make_deployment, make_server, make_snapshot
 
 QUIET = Configuration(warm_up=WarmUpConfiguration(enabled=False))
+MANY_STARTS = PlacementConfiguration(starts_per_server=8)
 wishes = st.lists(
     st.builds(
         Wish,
@@ -85,6 +96,61 @@ def test_small_copies_that_fill_the_server_and_earn_more_per_gpu_go_first() -> N
     large = make_chute(1, gpu_count=8, m_eff=7.2, m_target=7.2)
     snapshot = make_snapshot((make_server(),), (small, large))
     assert {one.chute_id for one in launches(snapshot)} == {"chute-000"}
+
+
+def crowded() -> Snapshot:
+    """Five copies of one GPU at 3.0 and a racer, four of two at 1.0 each, and one of all eight GPUs at 2.8 each."""
+    small = make_chute(0, m_eff=3.0, m_target=3.0, target=6)
+    middle = make_chute(1, gpu_count=2, m_eff=2.0, m_target=2.0, target=5)
+    large = make_chute(2, gpu_count=8, m_eff=22.4, m_target=22.4)
+    return make_snapshot((make_server(),), (small, middle, large))
+
+
+def started(snapshot: Snapshot, strategy: ShadowPrice) -> list[str]:
+    planned = decide(snapshot, QUIET.model_copy(update={"placement": MANY_STARTS}), Memory(), strategy)[0]
+    return sorted(intent.chute_id for intent in planned if isinstance(intent, Launch))
+
+
+def test_a_large_chute_that_may_start_nowhere_turns_no_order_round() -> None:
+    best = ["chute-000"] * 6 + ["chute-001"]
+    assert started(crowded(), ShadowPrice()) == ["chute-002"]
+    failed = replace(crowded(), failures=(Failure("server-000", "chute-002", 1, NOW + 60),))
+    assert started(failed, ShadowPrice()) == best
+    assert started(crowded(), NoLargeOnes()) == best
+
+
+class NoLargeOnes(ShadowPrice):
+    def on_new_chute(self, ctx: Context, chute: ChuteView) -> bool:
+        return chute.gpu_count < 8
+
+
+class OwnScores(ShadowPrice):
+    """Whole columns of an operator's own: small ones first, although the large one would earn more in all."""
+
+    def scores(self, ctx: Context) -> Floats:
+        return np.asarray([3.0, 1.0, 2.8])
+
+
+def test_an_operators_own_scores_keep_their_order() -> None:
+    assert started(crowded(), OwnScores()) == ["chute-000"] * 6 + ["chute-001"]
+
+
+class Asked(ShadowPrice):
+    """Counts how often it is asked for a chute that is new here."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def on_new_chute(self, ctx: Context, chute: ChuteView) -> bool:
+        self.asked.append(chute.id)
+        return True
+
+
+def test_a_hook_is_not_asked_again_for_a_chute_that_has_what_it_wants() -> None:
+    one = Asked()
+    chute = make_chute(0, tee=False, allowance=1, target=None)
+    assert started(make_snapshot((make_server(tee=False),), (chute,)), one) == ["chute-000"]
+    assert one.asked == ["chute-000"]
 
 
 def test_places_within_targets_come_before_racers_that_would_earn_more() -> None:
