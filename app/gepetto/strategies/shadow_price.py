@@ -57,7 +57,8 @@ class ShadowPrice(Strategy):
         layout = self._layout(ctx, wanted, scores)
         if not layout.splinters:
             return by_score
-        wanted = np.asarray([chute for chute in wanted if gpus[chute] < 2 or self._may_start(ctx, int(chute))])
+        startable = [bool(gpus[chute] < 2 or self._may_start(ctx, int(chute))) for chute in wanted]
+        wanted = wanted[np.asarray(startable, dtype=np.bool_)]
         large_first = wanted[np.argsort(-gpus[wanted], kind="stable")]
         if self._layout(ctx, large_first, scores).income > self._layout(ctx, wanted, scores).income:
             return large_first

@@ -117,6 +117,8 @@ def test_a_large_chute_that_may_start_nowhere_turns_no_order_round() -> None:
     failed = replace(crowded(), failures=(Failure("server-000", "chute-002", 1, NOW + 60),))
     assert started(failed, ShadowPrice()) == best
     assert started(crowded(), NoLargeOnes()) == best
+    alone = replace(failed, servers=(make_server(free_mask=0xF),), chutes=failed.chutes[2:])
+    assert started(alone, ShadowPrice()) == []
 
 
 class NoLargeOnes(ShadowPrice):
