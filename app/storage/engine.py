@@ -33,10 +33,9 @@ _OUTAGE_CAUSES: Final = (
 )
 
 
-def create_engine(
-    url: str | URL, *, pool_size: int = 8, command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS
-) -> AsyncEngine:
+def create_engine(url: str | URL, *, pool_size: int = 8, command_timeout_seconds: float | None = None) -> AsyncEngine:
     """An engine over asyncpg whose every wait has an end and whose dead connections are noticed before use."""
+    seconds = COMMAND_TIMEOUT_SECONDS if command_timeout_seconds is None else command_timeout_seconds
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -45,7 +44,7 @@ def create_engine(
         pool_pre_ping=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": command_timeout_seconds},
+        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": seconds},
     )
 
 
