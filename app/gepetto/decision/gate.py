@@ -205,32 +205,34 @@ def _is_spare(gate: _Gate, chute_id: str, victims: list[DeploymentView]) -> bool
 
 
 def _terminate(gate: _Gate, intent: Terminate) -> None:
-    row = gate.rows.get(intent.deployment_id)
+    row, evidence = gate.rows.get(intent.deployment_id), intent.evidence
     if row is None:
         gate.refuse(intent, "no such deployment in the snapshot")
-        return
-    if intent.evidence.is_validator_word or intent.evidence is Evidence.POD_FINISHED:
+    elif evidence.is_validator_word or evidence is Evidence.POD_FINISHED:
         gate.allowed.append(intent)  # it has ended already; this only tidies up
-        return
-    if row.job_id is not None and intent.evidence is not Evidence.OPERATOR:
-        gate.refuse(intent, "a job is never ended by us")
-        return
-    if row.active and (intent.evidence is Evidence.BOUNTY_LOST or not _may_end_active(gate, row, intent.evidence)):
-        gate.refuse(intent, "an active copy that is unpaid, or the last one in the network")
-        return
-    if intent.evidence is Evidence.BOUNTY_LOST and _is_lost(gate, row):
+    elif reason := _protection(gate, row, evidence):
+        gate.refuse(intent, reason)
+    elif evidence is Evidence.BOUNTY_LOST and _is_lost(gate, row):
         gate.allowed.append(intent)  # nothing that earns is ended, and GPUs are won
-        return
-    if gate.budget_left() <= 0 and not gate.approved and not intent.evidence.is_operator_word:
+    elif gate.budget_left() <= 0 and not gate.approved and not evidence.is_operator_word:
         gate.refuse(intent, "the destructive budget of this window is used up", alert=True)
-        return
-    gate.copies.append(gate.snapshot.now)
-    gate.allowed.append(intent)
+    else:
+        gate.copies.append(gate.snapshot.now)
+        gate.allowed.append(intent)
+
+
+def _protection(gate: _Gate, row: DeploymentView, evidence: Evidence) -> str:
+    """What keeps a copy from being ended for that reason, whatever the budget; empty if nothing does."""
+    if row.job_id is not None and evidence is not Evidence.OPERATOR:
+        return "a job is never ended by us"
+    if row.active and (evidence is Evidence.BOUNTY_LOST or not _may_end_active(gate, row, evidence)):
+        return "an active copy that is unpaid, or the last one in the network"
+    return ""
 
 
 def _is_lost(gate: _Gate, row: DeploymentView) -> bool:
     chute = gate.chutes.get(row.chute_id)
-    return not row.public and chute is not None and is_taken(chute)
+    return chute is not None and not row.public and is_taken(chute)
 
 
 def _may_end_active(gate: _Gate, row: DeploymentView, evidence: Evidence) -> bool:

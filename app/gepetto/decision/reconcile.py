@@ -181,11 +181,15 @@ def _observed_end(
         return Terminate(row.id, Evidence.POD_FINISHED, "its pod has ended")
     if row.state is DeploymentState.RESERVED:
         return _abandoned_stub(row, now, safety)
-    started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
-    waits = row.job_id is None and row.activated_at is None and not (instance is not None and instance.active)
-    if started and waits and now - row.created_at > safety.pending_seconds:
+    if _is_starting(row, instance) and now - row.created_at > safety.pending_seconds:
         return Terminate(row.id, Evidence.START_OVERDUE, "not active within the validator's own deadline")
     return None
+
+
+def _is_starting(row: DeploymentView, instance: InstanceView | None) -> bool:
+    """Whether a copy was launched and is not active yet, by its row and by the validator; jobs have their own rules."""
+    started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
+    return started and row.job_id is None and row.activated_at is None and not (instance and instance.active)
 
 
 def _drained_end(row: DeploymentView, draining: frozenset[str]) -> Terminate | None:
@@ -200,9 +204,7 @@ def _lost_start(state: _Pass, row: DeploymentView, instance: InstanceView | None
 
     No absence: the other miners' active copies are named in the validator's list. Ours are not among them.
     """
-    waits = row.job_id is None and row.activated_at is None and not (instance is not None and instance.active)
-    started = row.state in {DeploymentState.LAUNCHED, DeploymentState.KNOWN, DeploymentState.VERIFIED}
-    if row.public or not waits or not started or row.chute_id not in state.index.taken:
+    if row.public or row.chute_id not in state.index.taken or not _is_starting(row, instance):
         return None
     names = (SourceName.ACTIVE_INSTANCES, SourceName.UTILIZATION, SourceName.INSTANCES)
     if not state.is_seen_enough(f"lost:{row.id}", *(state.snapshot.source(name) for name in names)):

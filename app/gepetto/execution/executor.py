@@ -50,8 +50,9 @@ GONE: Final = "gone"
 
 def _pause_keys(intent: Intent) -> tuple[str, ...]:
     """The key that faults pause, and the one that results pause; the same where an intent names no evidence."""
-    evidence = getattr(intent, "evidence", None)
-    return (intent.key,) if evidence is None else (intent.key, f"{intent.key}:{evidence}")
+    if isinstance(intent, Terminate | RemoveOrphan | ForgetInstance):
+        return intent.key, f"{intent.key}:{intent.evidence}"
+    return (intent.key,)
 
 
 def _quiet(intent: Intent, result: str) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-HOUR: Final = 3600.0
+from app.gepetto.simulator.scenario import HOUR
+
+#: So many hours after its activation a copy has the chute's multiplier and nothing of its own.
+DRIFT_HOURS: Final = 8
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ def drifted(current: float, target: float, hours: float) -> float:
     """The multiplier after one hourly refresh."""
     if hours <= 2:
         return current
-    if hours >= 8:
+    if hours >= DRIFT_HOURS:
         return target
     share = ((hours - 2) / 6) ** 2
     return current * (1 - share) + target * share

@@ -6,18 +6,14 @@ A bounty counts by the best chance that anybody had when it was born, whoever wo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from app.gepetto.simulator.chance import CLAIM_SHARE, LONGEST_START, SHARES, SHORTEST_START, best_wins, spent_seconds
-from app.gepetto.simulator.ledger import drifted
+from app.gepetto.simulator.ledger import DRIFT_HOURS, drifted
 from app.gepetto.simulator.market import bounty_factor
 from app.gepetto.simulator.result import Bounty, Floats
 from app.gepetto.simulator.scenario import HOUR, ChuteModel, Market
-
-#: After so many hours nothing of a claimed bounty is left in a copy's multiplier.
-_DRIFT_HOURS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def _alive(ages: Floats, chute: ChuteModel, market: Market) -> Floats:
 def _factors(ages: Floats, claimed: float) -> Floats:
     """Factor on the plain multiplier of a copy at most that old that claimed a bounty of factor `claimed`."""
     left = [1.0]
-    for hour in range(1, _DRIFT_HOURS + 1):
+    for hour in range(1, DRIFT_HOURS + 1):
         left.append(drifted(left[-1], 0.0, hour))
-    hours = np.clip(ages // HOUR, 0, _DRIFT_HOURS).astype(np.int64)
+    hours = np.clip(ages // HOUR, 0, DRIFT_HOURS).astype(np.int64)
     return np.asarray(1 + (claimed - 1) * np.asarray(left)[hours])

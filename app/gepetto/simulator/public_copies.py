@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from app.gepetto.simulator.chance import CLAIM_SHARE, SHORTEST_START
-from app.gepetto.simulator.ledger import drifted
+from app.gepetto.simulator.ledger import DRIFT_HOURS, drifted
 from app.gepetto.simulator.linear import Program
 from app.gepetto.simulator.result import Floats, HourRoom
 from app.gepetto.simulator.scenario import HOUR
 from app.gepetto.simulator.supply import Supply
-
-#: After so many hours an active copy has the chute's multiplier and nothing of its own.
-_DRIFT_HOURS: Final = 8
 
 
 def add_public_copies(program: Program, supply: Supply, skip_hours: int) -> None:
@@ -50,7 +46,7 @@ def _kept_rates(rooms: Sequence[HourRoom]) -> list[Floats]:
     best = [room.claimed.copy() for room in rooms]
     for first in range(len(rooms)):
         kept = rooms[first].claimed
-        later = rooms[first + 1 : first + 1 + _DRIFT_HOURS]
+        later = rooms[first + 1 : first + 1 + DRIFT_HOURS]
         for hours, room in enumerate(later):  # it may have been claimed at the very end of the first hour
             share = 1.0 - drifted(1.0, 0.0, hours)
             kept = kept * (1 - share) + room.refreshed * share
